@@ -1,0 +1,339 @@
+"""The ledger of playback: what is queued, what was handed to the device, what was heard.
+
+Theory. Audio comes in parts, each named by (item id, content index), and is played in the order it
+came. The device takes blocks ahead of time; each block is logged with the *DAC time* of its first
+sample, the moment that sample leaves the device. From the log follows what has been heard at any
+moment, to the sample. Silence given because nothing was queued is in no part and never counts.
+
+A part is *over* when it is closed (finished by the caller, or followed by another part) and its
+last sample has left the device. Every other part is open, and belongs into a truncation.
+
+There is no lock, no clock and no I/O here: whoever shares a `Playout` between threads locks it.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from voicecli.audio.pcm import (
+    SAMPLE_BYTES,
+    WIRE_RATE_HZ,
+    ms_of_samples,
+    packed,
+    samples_in,
+    unpacked,
+)
+
+FADE_SAMPLES: Final = 96
+"4 ms at 24 kHz: short enough not to be heard as speech, long enough not to click."
+
+_MEMORY_S: Final = 2.0
+"How long a block is remembered after its DAC time; more than any device's latency."
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How much of one part has left (or certainly will leave) the speaker."""
+
+    item_id: str
+    content_index: int
+    received_samples: int
+    "At 24 kHz: all audio of the part that was queued."
+    emitted_samples: int
+    "At 24 kHz: never more than `received_samples`."
+
+    @property
+    def heard_ms(self) -> int:
+        """`emitted_samples` in whole milliseconds, rounded down: safe as `audio_end_ms`."""
+        return ms_of_samples(self.emitted_samples)
+
+    @property
+    def received_ms(self) -> int:
+        """`received_samples` in whole milliseconds, rounded down."""
+        return ms_of_samples(self.received_samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first sample of a part leaves the device at `at`."""
+
+    item_id: str
+    content_index: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """All that was queued leaves the device by `at`; silence follows until more is queued."""
+
+    at: float
+
+
+PlayoutEvent = Started | Drained
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    item_id: str
+    content_index: int
+    received: int = 0
+    handed: int = 0
+    closed: bool = False
+    sounding_until: float = -math.inf
+    "DAC time of the end of the last sample handed out."
+
+    def is_over(self, at: float) -> bool:
+        return self.closed and self.handed == self.received and self.sounding_until <= at
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Consecutive samples of one part in one block."""
+
+    part: _Part
+    begins_at: float
+    ends_at: float
+    samples: int
+
+
+@dataclass(slots=True)
+class _Chunk:
+    part: _Part
+    pcm: bytes
+    start: int = field(default=0)
+    "Byte position of the first sample not yet handed out."
+
+
+class Playout:
+    """A queue of parts, and the account of what became of each sample.
+
+    Args:
+        rate_hz: Rate of all audio in and out, and of the sample counts given back.
+        hold_samples: A part begins only when this much of it is queued, or it is closed.
+        rebuffer_samples: After the queue ran empty inside a part, the part goes on only when this
+            much is queued again, or it is closed: one gap instead of many when audio arrives at the
+            pace of real time with jitter.
+    """
+
+    def __init__(
+        self, rate_hz: int = WIRE_RATE_HZ, *, hold_samples: int = 0, rebuffer_samples: int = 0
+    ) -> None:
+        self._rate_hz = rate_hz
+        self._hold_samples = hold_samples
+        self._rebuffer_samples = rebuffer_samples
+        self._parts: dict[tuple[str, int], _Part] = {}
+        self._last: _Part | None = None
+        self._queue: deque[_Chunk] = deque()
+        self._queued = 0
+        self._fade = b""
+        self._spans: deque[_Span] = deque()
+        self._flowing: _Part | None = None
+        self._sounding = False
+        self._sounding_until = -math.inf
+        self._events: list[PlayoutEvent] = []
+        self.underflows = 0
+
+    @property
+    def pending_samples(self) -> int:
+        """Samples queued (the fade of a flush included) and not yet handed out."""
+        return self._queued + samples_in(self._fade)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `drain_events` would give anything."""
+        return bool(self._events)
+
+    def is_idle(self, at: float) -> bool:
+        """Whether nothing is queued and everything handed out has left the device at `at`."""
+        return not self.pending_samples and self._sounding_until <= at
+
+    def drain_events(self) -> list[PlayoutEvent]:
+        """What happened since the last call, in the order of its `at`; forgets it."""
+        events, self._events = self._events, []
+        return events
+
+    def enqueue(self, item_id: str, content_index: int, pcm: bytes) -> None:
+        """Queue `pcm` at the end; it is kept, not copied. O(1), unbounded, drops nothing.
+
+        Raises:
+            ValueError: `pcm` does not hold whole samples.
+        """
+        if len(pcm) % SAMPLE_BYTES:
+            raise ValueError(f"{len(pcm)} bytes are not whole samples")
+        if not pcm:
+            return
+        part = self._part(item_id, content_index)
+        part.received += samples_in(pcm)
+        self._queued += samples_in(pcm)
+        self._queue.append(_Chunk(part, pcm))
+
+    def finish(self, item_id: str, content_index: int) -> None:
+        """Close a part: no more of it will come. A part that is not known is ignored."""
+        part = self._parts.get((item_id, content_index))
+        if part is not None:
+            part.closed = True
+
+    def take(self, samples: int, dac_at: float) -> bytes:
+        """Hand out the next block: exactly `samples`, filled up with silence.
+
+        Args:
+            samples: Length of the block.
+            dac_at: When the block's first sample leaves the device.
+        """
+        self._forget(dac_at - _MEMORY_S)
+        if not self._queue and not self._fade:
+            self._run_dry(dac_at)
+            return bytes(samples * SAMPLE_BYTES)
+        pieces = [self._take_fade(samples, dac_at)] if self._fade else []
+        filled = samples_in(pieces[0]) if pieces else 0
+        while filled < samples and self._may_flow():
+            piece = self._take_chunk(samples - filled, dac_at + filled / self._rate_hz)
+            pieces.append(piece)
+            filled += samples_in(piece)
+        if filled == samples:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._run_dry(dac_at + filled / self._rate_hz)
+        pieces.append(bytes((samples - filled) * SAMPLE_BYTES))
+        return b"".join(pieces)
+
+    def flush(self, at: float, fade_samples: int = FADE_SAMPLES) -> list[Heard]:
+        """Drop what is queued; say how much of each open part will finally have been heard.
+
+        What the device took already will be heard, and so will a fade-out over the next
+        `fade_samples` of the part being played, which the next `take` hands out first. Audio of a
+        flushed part must not be queued again.
+
+        Args:
+            at: Now, on the clock of `take`'s DAC times: parts that are over by then are left out.
+            fade_samples: Length of the fade-out; 0 for none.
+        """
+        playing = self._flowing
+        fade = b"" if self._fade or playing is None else self._next_of(playing, fade_samples)
+        heard = []
+        for part in self._parts.values():
+            if not part.is_over(at):
+                emitted = part.handed + (samples_in(fade) if part is playing else 0)
+                heard.append(self._heard(part, emitted))
+        if fade:
+            self._fade = _faded_out(fade)
+        self._queue.clear()
+        self._queued = 0
+        self._parts.clear()
+        self._spans.clear()
+        self._last = self._flowing = None
+        return heard
+
+    def heard(self, at: float) -> list[Heard]:
+        """How much of each open part has left the device at `at`, which is at most 2 s ago."""
+        in_device: dict[int, int] = {}
+        for span in reversed(self._spans):
+            if span.ends_at <= at:
+                break
+            elapsed = max(0, math.floor((at - span.begins_at) * self._rate_hz))
+            key = id(span.part)
+            in_device[key] = in_device.get(key, 0) + span.samples - min(elapsed, span.samples)
+        return [
+            self._heard(part, part.handed - in_device.get(id(part), 0))
+            for part in self._parts.values()
+            if not part.is_over(at)
+        ]
+
+    def _part(self, item_id: str, content_index: int) -> _Part:
+        key = (item_id, content_index)
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = _Part(item_id, content_index)
+        if self._last is not None and self._last is not part:
+            self._last.closed = True
+        self._last = part
+        return part
+
+    def _heard(self, part: _Part, emitted: int) -> Heard:
+        return Heard(part.item_id, part.content_index, part.received, emitted)
+
+    def _may_flow(self) -> bool:
+        """Whether the head of the queue may be played now, by the two holds."""
+        if not self._queue:
+            return False
+        part = self._queue[0].part
+        if part is self._flowing or part.closed:
+            return True
+        needed = self._rebuffer_samples if part.handed else self._hold_samples
+        return self._queued >= needed
+
+    def _take_chunk(self, most_samples: int, dac_at: float) -> bytes:
+        chunk = self._queue[0]
+        part = chunk.part
+        end = chunk.start + most_samples * SAMPLE_BYTES
+        piece = chunk.pcm[chunk.start : end]
+        if end >= len(chunk.pcm):
+            self._queue.popleft()
+        else:
+            chunk.start = end
+        if not part.handed:
+            self._events.append(Started(part.item_id, part.content_index, dac_at))
+        elif part is not self._flowing:
+            self.underflows += 1
+        self._flowing = part
+        self._account(part, samples_in(piece), dac_at)
+        return piece
+
+    def _account(self, part: _Part, samples: int, dac_at: float) -> None:
+        ends_at = dac_at + samples / self._rate_hz
+        part.handed += samples
+        part.sounding_until = ends_at
+        self._queued -= samples
+        self._spans.append(_Span(part, dac_at, ends_at, samples))
+        self._sounds_until(ends_at)
+
+    def _take_fade(self, most_samples: int, dac_at: float) -> bytes:
+        cut = most_samples * SAMPLE_BYTES
+        piece, self._fade = self._fade[:cut], self._fade[cut:]
+        self._sounds_until(dac_at + samples_in(piece) / self._rate_hz)
+        return piece
+
+    def _sounds_until(self, ends_at: float) -> None:
+        self._sounding = True
+        self._sounding_until = ends_at
+
+    def _run_dry(self, at: float) -> None:
+        self._flowing = None
+        if self._sounding:
+            self._sounding = False
+            self._events.append(Drained(at))
+
+    def _forget(self, before: float) -> None:
+        """Drop what no question can be about any more."""
+        while self._spans and self._spans[0].ends_at < before:
+            self._spans.popleft()
+        oldest = next(iter(self._parts.values()), None)
+        if oldest is not None and oldest.is_over(before):
+            del self._parts[oldest.item_id, oldest.content_index]
+
+    def _next_of(self, part: _Part, most_samples: int) -> bytes:
+        """The next samples of `part` in the queue, up to the first chunk of another part."""
+        return b"".join(self._pieces_of(part, most_samples * SAMPLE_BYTES))
+
+    def _pieces_of(self, part: _Part, missing: int) -> Iterator[bytes]:
+        for chunk in self._queue:
+            if missing <= 0 or chunk.part is not part:
+                return
+            piece = chunk.pcm[chunk.start : chunk.start + missing]
+            missing -= len(piece)
+            yield piece
+
+
+def _faded_out(pcm: bytes) -> bytes:
+    """`pcm` under the falling half of a raised cosine."""
+    samples = unpacked(pcm)
+    for position, gain in enumerate(_fade_gains(len(samples))):
+        samples[position] = int(samples[position] * gain)
+    return packed(samples)
+
+
+@lru_cache(maxsize=4)
+def _fade_gains(length: int) -> tuple[float, ...]:
+    return tuple(0.5 + 0.5 * math.cos(math.pi * (k + 1) / (length + 1)) for k in range(length))

@@ -1,0 +1,119 @@
+"""Events to JSON text and back, the same for both ends.
+
+The common case is one pass: text straight into the typed value, base64 audio included. What that pass
+does not take (old event names, fields we do not know, numbers as text) goes a second, slower way which
+is forgiving. What is no event at all comes back as a value, never as an exception, so a hostile server
+cannot end the receive loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias, Union
+
+import msgspec
+from msgspec import UNSET
+
+from voicecli.protocol import dialects
+from voicecli.protocol.events import (
+    CLIENT_EVENTS,
+    SERVER_EVENTS,
+    Event,
+    MalformedEvent,
+    UnknownEvent,
+)
+from voicecli.protocol.objects import JsonDict, JsonObject
+
+Decoded: TypeAlias = Event | UnknownEvent | MalformedEvent
+
+EXCERPT_CHARS: Final = 200
+
+
+def _from_json(kind: type, value: object) -> object:
+    if issubclass(kind, JsonObject):
+        if isinstance(value, dict):
+            return kind(value)
+        raise TypeError(f"Expected `object`, got `{type(value).__name__}`")
+    raise NotImplementedError(kind)
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, JsonObject):
+        return value.fields
+    raise NotImplementedError(type(value))
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_to_json)
+_objects: Final = msgspec.json.Decoder()
+
+
+def encode(event: Event | UnknownEvent) -> bytes:
+    """The event as one JSON object in UTF-8, `type` first."""
+    if isinstance(event, UnknownEvent):
+        return _encoder.encode({**event.fields, "type": event.type})
+    if event.unknown is UNSET:
+        return _encoder.encode(event)
+    fields: JsonDict = msgspec.to_builtins(event, enc_hook=_to_json)
+    fields |= fields.pop("*unknown")
+    return _encoder.encode(fields)
+
+
+class Codec:
+    """Reads the events of one direction; holds no state between calls."""
+
+    def __init__(self, events: Sequence[type[Event]]) -> None:
+        self._types: dict[str, type[Event]] = {_tag(event): event for event in events}
+        self._known: dict[type[Event], frozenset[str]] = {
+            event: frozenset(event.__struct_encode_fields__) for event in events
+        }
+        # The union exists only at run time, so no type checker can follow it.
+        union: Any = Union[tuple(events)]  # noqa: UP007
+        self._fast = msgspec.json.Decoder(union, dec_hook=_from_json)
+
+    def decode(self, text: str | bytes) -> Decoded:
+        """One message of the wire as a value; never raises."""
+        try:
+            event: Event = self._fast.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self._decode_forgivingly(text)
+        return event
+
+    def _decode_forgivingly(self, text: str | bytes) -> Decoded:
+        try:
+            fields = _objects.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            return _malformed(f"not JSON: {exc}", text)
+        if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
+            return _malformed("not an object with a `type`", text)
+        kind = self._types.get(dialects.to_ga_name(fields["type"]))
+        if kind is None:
+            return UnknownEvent(fields["type"], fields)
+        known = {key: value for key, value in fields.items() if key in self._known[kind]}
+        unknown = {k: v for k, v in fields.items() if k not in known and k != "type"}
+        if unknown:
+            known["*unknown"] = unknown
+        try:
+            event: Event = msgspec.convert(known, kind, strict=False, dec_hook=_from_json)
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            return _malformed(f"{fields['type']}: {exc}", text)
+        return event
+
+
+def _tag(event: type[Event]) -> str:
+    tag = event.__struct_config__.tag
+    if not isinstance(tag, str):  # pragma: no cover - a mistake in events.py, not in data
+        raise TypeError(event)
+    return tag
+
+
+def _malformed(reason: str, text: str | bytes) -> MalformedEvent:
+    start = text[:EXCERPT_CHARS]
+    excerpt = start.decode("utf-8", "replace") if isinstance(start, bytes) else start
+    return MalformedEvent(reason[:EXCERPT_CHARS], excerpt)
+
+
+CLIENT_CODEC: Final = Codec(CLIENT_EVENTS)
+"Reads what clients send: for servers."
+
+SERVER_CODEC: Final = Codec(SERVER_EVENTS)
+"Reads what servers send: for clients and for recordings."

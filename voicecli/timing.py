@@ -7,9 +7,11 @@ business, and `audio_end_ms` counts audio sent.
 
 from __future__ import annotations
 
-import statistics
+from array import array
 from dataclasses import dataclass, field
 
+from voicecli.audio.pcm import WIRE_RATE_HZ
+from voicecli.audio.vad import SpeechDetector
 from voicecli.reports import TurnReport
 
 
@@ -81,4 +83,31 @@ class Timing:
 
     @property
     def median_ms(self) -> int | None:
-        return round(statistics.median(self.first_sounds_ms)) if self.first_sounds_ms else None
+        """Of all turns so far."""
+        ordered = sorted(self.first_sounds_ms)
+        if not ordered:
+            return None
+        middle = len(ordered) // 2
+        return round((ordered[middle] + ordered[~middle]) / 2)
+
+
+class VoiceEnd:
+    """Finds when the user's voice last sounded, in the microphone's own audio.
+
+    Every third sample is enough for a yes or no about speech, and costs no rate conversion: what
+    folds down from above 4 kHz is speech as well.
+    """
+
+    _DECIMATION = 3
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        self._detector: SpeechDetector | None = None
+
+    def push(self, pcm: bytes, at: float) -> None:
+        """Take a frame of 20 ms, PCM16 at 24 kHz, that ended at `at`."""
+        if self._detector is None:
+            self._detector = SpeechDetector(rate_hz=WIRE_RATE_HZ // self._DECIMATION)
+        self._detector.push(array("h", pcm)[:: self._DECIMATION].tobytes())
+        if self._detector.speaking and self._detector.trailing_silence_ms == 0:
+            self.at = at

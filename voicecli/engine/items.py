@@ -1,0 +1,377 @@
+"""The conversation: items in order, what clients may add to it, what the mind sees of it.
+
+An item has two faces. On the wire it is what the API says; a truncated item, for one, has lost its
+transcript. The mind is shown what was really said and heard.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from voicecli.engine import checks
+from voicecli.engine.checks import Refusal
+from voicecli.engine.jobs import Said
+from voicecli.engine.listening import Clip, clip_of
+from voicecli.engine.spoken import Spoken
+from voicecli.protocol.objects import JsonDict
+from voicecli.protocol.settings import AudioFormat
+
+MAX_ITEMS: Final = 10_000
+MAX_ID_CHARS: Final = 512
+AUDIO_KEPT_BYTES: Final = 30_000_000
+"About ten minutes: the audio of items before that cannot be retrieved any more."
+
+_input_text: Final = checks.fields({"text": checks.string}, ("text",), open_ended=True)
+_output_text: Final = _input_text
+
+
+def _base64(value: Any, param: str) -> str:
+    try:
+        base64.b64decode(checks.string(value, param), validate=True)
+    except ValueError as exc:
+        raise checks.wrong_value("audio", param, "base64") from exc
+    return str(value)
+
+
+_CONTENT: Final = {
+    "system": checks.by_type({"input_text": _input_text}),
+    "user": checks.by_type(
+        {
+            "input_text": _input_text,
+            "input_audio": checks.fields(
+                {"type": checks.string, "audio": checks.nullable(_base64)}
+                | {"transcript": checks.nullable(checks.string)}
+            ),
+            "input_image": checks.fields(
+                {"image_url": checks.string}, ("image_url",), open_ended=True
+            ),
+        }
+    ),
+    # Assistant audio cannot be supplied, so an item that came from a server must be rewritten.
+    "assistant": checks.by_type(
+        {"output_text": _output_text, "output_audio": _output_text, "text": _output_text}
+    ),
+}
+_COMMON: Final = {"id": checks.nullable(checks.string), "object": checks.anything}
+_CONTENT_PARTS_MAX: Final = 100
+
+
+def _message(value: Any, param: str) -> JsonDict:
+    if "role" not in value:
+        raise checks.missing(f"{param}.role")
+    role = checks.one_of(*_CONTENT)(value["role"], f"{param}.role")
+    content = checks.list_of(_CONTENT[role], _CONTENT_PARTS_MAX)
+    known = {**_COMMON, "type": checks.string, "role": checks.string, "content": content}
+    known |= {"status": checks.nullable(checks.string), "phase": checks.anything}
+    checked: JsonDict = checks.fields(known, ("content",))(value, param)
+    if role == "assistant":
+        checked["content"] = [{**part, "type": "output_text"} for part in checked["content"]]
+    return checked
+
+
+def _strings(*needed: str, **more: checks.Check) -> checks.Check:
+    named = dict.fromkeys((*needed, "type"), checks.string)
+    known = {**_COMMON, **named, **more, "status": checks.nullable(checks.string)}
+    return checks.fields(known, needed)
+
+
+_item: Final = checks.by_type(
+    {
+        "message": _message,
+        "function_call": _strings("name", "arguments", call_id=checks.nullable(checks.string)),
+        "function_call_output": _strings("call_id", "output"),
+        "mcp_list_tools": _strings("server_label", tools=checks.list_of(checks.anything, 1000)),
+        "mcp_call": _strings(
+            *("server_label", "name", "arguments"),
+            approval_request_id=checks.nullable(checks.string),
+            output=checks.nullable(checks.string),
+            error=checks.anything,
+        ),
+        "mcp_approval_request": _strings("server_label", "name", "arguments"),
+        "mcp_approval_response": checks.fields(
+            {
+                **_COMMON,
+                "type": checks.string,
+                "approval_request_id": checks.string,
+                "approve": checks.boolean,
+                "reason": checks.nullable(checks.string),
+            },
+            ("approval_request_id", "approve"),
+        ),
+    }
+)
+
+_WITH_STATUS: Final = ("message", "function_call", "function_call_output")
+
+
+@dataclass(eq=False)
+class Record:
+    """One item: its wire form and what only the server knows about it."""
+
+    id: str
+    fields: JsonDict
+    "As the client gave it or as the API would show it; content of audio items is made from below."
+    clip: Clip | None = None
+    "Audio of the user; emptied when it is too old to be kept."
+    buffered: bool = False
+    "Whether it came through the input audio buffer."
+    transcript: str | None = None
+    "Words of the user's audio; None until the ears are through."
+    failure: str = ""
+    "Why there is no transcript and will be none."
+    spoken: Spoken | None = None
+    "Audio of the assistant."
+    audio: bytearray = field(default_factory=bytearray)
+    "PCM16 24 kHz of `spoken`, as long as it is kept."
+
+    def __post_init__(self) -> None:
+        self.clip_ms = 0 if self.clip is None else self.clip.duration_ms
+
+    @property
+    def type(self) -> str:
+        return str(self.fields["type"])
+
+    @property
+    def role(self) -> str:
+        return str(self.fields.get("role", ""))
+
+    @property
+    def awaits_transcript(self) -> bool:
+        return self.clip is not None and self.transcript is None and not self.failure
+
+    @property
+    def kept_bytes(self) -> int:
+        return len(self.audio) + (0 if self.clip is None else len(self.clip.pcm24k))
+
+    def forget_audio(self) -> None:
+        """Free the memory; what was said stays known."""
+        self.audio = bytearray()
+        self.clip = None if self.clip is None else Clip()
+
+    def understood(self, words: str) -> None:
+        """The ears are through; their copy of the audio is not needed any more."""
+        self.transcript = words.strip()
+        self.clip = None if self.clip is None else Clip(self.clip.pcm24k)
+
+    @property
+    def is_wordless(self) -> bool:
+        """Audio of the user in which nobody said anything."""
+        return self.clip is not None and not self.awaits_transcript and not self.words()
+
+    def to_wire(self) -> JsonDict:
+        """A copy without audio, as most events carry it."""
+        shown = {"id": self.id, **self.fields}
+        if self.spoken is not None:
+            cut = self.spoken.cut_samples is not None
+            text = "" if cut else self.spoken.text
+            shown["content"] = [{"type": "output_audio", "transcript": text}]
+        elif "content" in shown:
+            shown["content"] = [self._shown_part(part) for part in shown["content"]]
+        return shown
+
+    def _shown_part(self, part: JsonDict) -> JsonDict:
+        if part["type"] != "input_audio":
+            return dict(part)
+        # The recognised words come in an event of their own; the item shows what the client gave.
+        return {"type": "input_audio", "transcript": part.get("transcript")}
+
+    def to_wire_with_audio(self) -> JsonDict:
+        """A copy with the audio that is still kept, as `conversation.item.retrieved` carries it."""
+        shown = self.to_wire()
+        for part in shown.get("content", []):
+            if part["type"] == "input_audio" and self.clip is not None:
+                part["audio"] = base64.b64encode(self.clip.pcm24k).decode()
+                part["transcript"] = self.transcript
+            elif part["type"] == "output_audio" and self.spoken is not None:
+                kept = len(self.audio)
+                if self.spoken.cut_samples is not None:
+                    kept = min(kept, self.spoken.cut_samples * 2)
+                part["audio"] = base64.b64encode(self.audio[:kept]).decode()
+        return shown
+
+    def words(self) -> str:
+        """What was said in it, as far as it was heard."""
+        match self.type:
+            case "function_call":
+                return f"{self.fields['name']}({self.fields['arguments']})"
+            case "function_call_output":
+                return str(self.fields["output"])
+            case "message" if self.spoken is not None:
+                return self.spoken.heard.strip()
+            case "message":
+                said = [self._said(part) for part in self.fields["content"]]
+                return " ".join(one for one in said if one)
+        return ""
+
+    def _said(self, part: JsonDict) -> str:
+        if part["type"] == "input_audio":
+            return (self.transcript or part.get("transcript") or "").strip()
+        return str(part.get("text") or "").strip()
+
+    def for_mind(self) -> Said | None:
+        """What the mind sees of it; None when there is nothing to see."""
+        words = self.words()
+        if not words:
+            return None
+        match self.type:
+            case "function_call":
+                return Said("assistant", f"[called {words}]")
+            case "function_call_output":
+                return Said("user", f"[result of the call: {words}]")
+        match self.role:
+            case "assistant":
+                return Said("assistant", words)
+            case "system":
+                return Said("system", words)
+        return Said("user", words)
+
+
+class Items:
+    """The items of one conversation, in order."""
+
+    def __init__(self) -> None:
+        self._order: list[str] = []
+        self._by_id: dict[str, Record] = {}
+        self._with_audio: list[str] = []
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self._by_id[item_id] for item_id in self._order)
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._by_id
+
+    @property
+    def last_id(self) -> str | None:
+        return self._order[-1] if self._order else None
+
+    def before(self, item_id: str) -> str | None:
+        """The id of the item before this one, if there are both."""
+        place = self._order.index(item_id) if item_id in self._by_id else 0
+        return self._order[place - 1] if place else None
+
+    def find(self, item_id: str, code: str) -> Record:
+        """The item of this id.
+
+        Raises:
+            Refusal: with `code`, there is none.
+        """
+        if item_id not in self._by_id:
+            shown = item_id[:64]
+            raise Refusal(code, f"Item with id '{shown}' does not exist.", "item_id")
+        return self._by_id[item_id]
+
+    def get(self, item_id: str) -> Record | None:
+        return self._by_id.get(item_id)
+
+    def add(self, record: Record, previous_id: str | None = None) -> str | None:
+        """Put an item at the end, after another one or (`root`) at the beginning.
+
+        Returns:
+            The id of the item before it.
+        """
+        if previous_id == "root":
+            place = 0
+        elif previous_id is None:
+            place = len(self._order)
+        else:
+            place = self._order.index(previous_id) + 1
+        self._order.insert(place, record.id)
+        self._by_id[record.id] = record
+        if record.clip_ms or record.spoken is not None:
+            self._with_audio.append(record.id)
+            self.forget_old_audio()
+        return self._order[place - 1] if place else None
+
+    def delete(self, item_id: str) -> Record:
+        """Take an item out.
+
+        Raises:
+            Refusal: there is none of this id.
+        """
+        record = self.find(item_id, "item_delete_invalid_item_id")
+        del self._by_id[item_id]
+        self._order.remove(item_id)
+        if item_id in self._with_audio:
+            self._with_audio.remove(item_id)
+        return record
+
+    def forget_old_audio(self) -> None:
+        """Keep the newest audio only, up to `AUDIO_KEPT_BYTES`."""
+        kept = 0
+        for index in range(len(self._with_audio) - 1, -1, -1):
+            kept += self._by_id[self._with_audio[index]].kept_bytes
+            if kept > AUDIO_KEPT_BYTES:
+                for item_id in self._with_audio[: index + 1]:
+                    self._by_id[item_id].forget_audio()
+                del self._with_audio[: index + 1]
+                return
+
+    def check_new(self, item_id: str, previous_id: str | None) -> None:
+        """Whether an item with this id may come after that one.
+
+        Raises:
+            Refusal: the id is taken or unusable, there is no such place, or too many items.
+        """
+        if not item_id or len(item_id) > MAX_ID_CHARS or item_id == "root":
+            raise checks.wrong_value(item_id, "item.id", f"1 to {MAX_ID_CHARS} characters")
+        if item_id in self._by_id:
+            raise checks.wrong_value(item_id, "item.id", "an id that no other item has")
+        if previous_id not in (None, "root") and previous_id not in self._by_id:
+            raise checks.wrong_value(
+                previous_id, "previous_item_id", "the id of an item, or 'root'"
+            )
+        if len(self._order) >= MAX_ITEMS:
+            raise Refusal(
+                "invalid_value", f"A conversation holds at most {MAX_ITEMS} items.", "item"
+            )
+
+    def has_call(self, call_id: str) -> bool:
+        """Whether a function call of this id is in the conversation."""
+        return any(
+            record.type == "function_call" and record.fields.get("call_id") == call_id
+            for record in self
+        )
+
+
+def record_from(
+    wire: JsonDict, param: str, new_id: Callable[[str], str], audio_format: AudioFormat
+) -> Record:
+    """An item from a client.
+
+    Args:
+        wire: what the client sent; not kept.
+        param: the path to it, for refusals.
+        new_id: makes an id from a prefix.
+        audio_format: what audio in it is encoded in.
+
+    Raises:
+        Refusal: it is no item, or not one that a client may add.
+    """
+    fields = _item(wire, param)
+    item_id = fields.pop("id", None) or new_id("item")
+    fields.pop("object", None)
+    fields.pop("phase", None)
+    fields.pop("status", None)
+    if fields["type"] in _WITH_STATUS:
+        fields["status"] = "completed"
+    if fields["type"] == "function_call":
+        fields["call_id"] = fields.get("call_id") or new_id("call")
+    audio = b"".join(
+        base64.b64decode(part["audio"]) for part in fields.get("content", []) if part.get("audio")
+    )
+    return Record(item_id, fields, clip_of(audio, audio_format) if audio else None)
+
+
+def user_audio(item_id: str, clip: Clip) -> Record:
+    """The item that a committed input buffer becomes."""
+    content = [{"type": "input_audio", "transcript": None}]
+    fields: JsonDict = {
+        "type": "message",
+        "status": "completed",
+        "role": "user",
+        "content": content,
+    }
+    return Record(item_id, fields, clip, buffered=True)

@@ -1,0 +1,134 @@
+"""Everything that can happen to a conversation, one value each.
+
+An edge turns what it sees into one of these; `Conversation.handle` is the one door they go through.
+Times are handed to the door beside the input, in seconds since the connection opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from voicecli.audio.playback import Heard
+from voicecli.protocol.codec import Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message came from the server."""
+
+    event: Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class MicFrame:
+    """The microphone gave 20 ms of PCM16 at 24 kHz."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MicEnded:
+    """The file or pipe that serves as microphone is through; only silence follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartStarted:
+    """The first sample of a part left the speaker."""
+
+    item_id: str
+    content_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlayed:
+    """The last sample of a finished part left the speaker."""
+
+    item_id: str
+    content_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackDrained:
+    """The speaker has nothing more to play for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackStopped:
+    """The answer to `StopPlayback`: what will have been heard of each part that was not over."""
+
+    heard: tuple[Heard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TalkPressed:
+    """Push to talk: the user begins to speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class TalkReleased:
+    """Push to talk: the user is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class MuteToggled:
+    """The microphone is to be muted, or heard again."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptPressed:
+    """The user wants the assistant to be quiet."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTyped:
+    """The user sent a written message."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A function call has run, or failed; `output` is what the model is told either way."""
+
+    call_id: str
+    output: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """An edge has something to tell the user: a silent microphone, a speaker that failed."""
+
+    message: str
+    source: Literal["audio", "connection", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """The time that `next_timer` named has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuitPressed:
+    """The user wants to end the talk."""
+
+
+Input: TypeAlias = (
+    Received
+    | MicFrame
+    | MicEnded
+    | PartStarted
+    | PartPlayed
+    | PlaybackDrained
+    | PlaybackStopped
+    | TalkPressed
+    | TalkReleased
+    | MuteToggled
+    | InterruptPressed
+    | TextTyped
+    | ToolFinished
+    | Noticed
+    | Woke
+    | QuitPressed
+)

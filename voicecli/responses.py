@@ -1,0 +1,101 @@
+"""One answer at a time: which response is active, which is wanted, which must not be heard.
+
+The server allows one response in the conversation and refuses a second. Our own requests (after a tool,
+a typed message, a push-to-talk turn) can meet the ones that voice detection makes, and a cancellation can
+overtake the creation of what it should cancel. So a request is a wish that is sent when nothing is active
+or on its way, and a response that begins by itself in the meantime grants the wish: it has seen all that we
+sent before it.
+
+An interruption is a set of response ids, not a flag: late deltas of those responses go nowhere, and the
+next response has another id, so nothing has to be reset for it to be heard.
+"""
+
+from __future__ import annotations
+
+from voicecli.protocol.events import ResponseCancel, ResponseCreate
+
+
+class Responses:
+    """The sequencer of responses; each method says what has happened."""
+
+    def __init__(self) -> None:
+        self.active: str | None = None
+        self._silenced: set[str] = set()
+        self._wanted = False
+        self._in_flight: str | None = None
+        self._cancel_on_creation = False
+        self._created_count = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a response is active, wanted or asked for."""
+        return self.active is not None or self._wanted or self._in_flight is not None
+
+    def is_silenced(self, response_id: str) -> bool:
+        return response_id in self._silenced
+
+    def want(self) -> None:
+        """A response is needed for what was sent before this call."""
+        self._wanted = True
+
+    def next_request(self) -> ResponseCreate | None:
+        """The request to send now, if one is wanted and may be sent."""
+        if not self._wanted or self.active is not None or self._in_flight is not None:
+            return None
+        self._created_count += 1
+        self._wanted = False
+        self._in_flight = f"create_{self._created_count}"
+        return ResponseCreate(event_id=self._in_flight)
+
+    def created(self, response_id: str) -> ResponseCancel | None:
+        """A response has begun; gives the cancellation that was waiting for it."""
+        self.active = response_id
+        self._wanted = False
+        self._in_flight = None
+        if not self._cancel_on_creation:
+            return None
+        self._cancel_on_creation = False
+        self._silenced.add(response_id)
+        return ResponseCancel(response_id=response_id)
+
+    def done(self, response_id: str) -> bool:
+        """A response has ended; says whether it was silenced."""
+        if self.active == response_id:
+            self.active = None
+        was_silenced = response_id in self._silenced
+        self._silenced.discard(response_id)
+        return was_silenced
+
+    def refused(self, event_id: str, code: str) -> bool:
+        """The server refused an event; says whether it was our request for a response.
+
+        A request that met a running response stays wanted until a response begins after it.
+        """
+        if self._in_flight is None:
+            return False
+        met_another = code == "conversation_already_has_active_response"
+        if event_id != self._in_flight and not (met_another and not event_id):
+            return False
+        self._in_flight = None
+        self._cancel_on_creation = False
+        self._wanted = met_another
+        return True
+
+    def silence(self) -> None:
+        """What is active must not be heard any more; the server ends it by itself."""
+        if self.active is not None:
+            self._silenced.add(self.active)
+
+    def cancel(self) -> ResponseCancel | None:
+        """Silence what is active and give the event that ends it.
+
+        Where a response was asked for and has not begun, it will be cancelled as soon as it does.
+        """
+        self._wanted = False
+        if self.active is None:
+            self._cancel_on_creation = self._in_flight is not None
+            return None
+        if self.active in self._silenced:
+            return None
+        self._silenced.add(self.active)
+        return ResponseCancel(response_id=self.active)

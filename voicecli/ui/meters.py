@@ -1,0 +1,27 @@
+"""What the screen shows beside the conversation: numbers that only the edges know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voicecli.audio.playback import Heard
+
+SILENCE_DBFS = -96.0
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """A reading of the edges, taken for one drawing."""
+
+    at: float = 0.0
+    "Seconds since the connection opened."
+    level_dbfs: float = SILENCE_DBFS
+    "Of the microphone: 0 is full scale."
+    dropped_frames: int = 0
+    "Microphone frames that were lost."
+    underflows: int = 0
+    "Gaps in playback."
+    heard: tuple[Heard, ...] = ()
+    "Of each part that is not over."
+    hint: str = ""
+    "A word to the user, shown instead of the list of keys while it lasts."

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import threading
+import wave
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,16 +14,14 @@ from typing import Any
 
 from openai_types import check_server_event
 
+from voicecli.audio.pcm import level_dbfs
 from voicecli.audio.resample import convert
-from voicecli.audio.wav import read_wav
 from voicecli.engine.dialogue import Dialogue
 from voicecli.engine.jobs import (
     Answer,
     AnswerAudio,
     AnswerFinished,
     AnswerText,
-    CancelAnswer,
-    CancelTranscription,
     Input,
     Output,
     Transcribe,
@@ -37,8 +36,12 @@ SPEECH = Path(__file__).parent / "data" / "speech"
 
 @cache
 def clip(name: str = "goforward") -> bytes:
-    """A spoken clip as PCM16 24 kHz."""
-    return read_wav(SPEECH / f"{name}.wav")
+    """A spoken clip as PCM16 24 kHz, without the silence before and after."""
+    with wave.open(str(SPEECH / f"{name}.wav"), "rb") as wav:
+        pcm = convert(wav.readframes(wav.getnframes()), wav.getframerate(), 24_000)
+    frames = [pcm[start : start + 960] for start in range(0, len(pcm) - 959, 960)]
+    loud = [index for index, frame in enumerate(frames) if level_dbfs(frame) > -40.0]
+    return b"".join(frames[loud[0] : loud[-1] + 1])
 
 
 def silence(ms: int) -> bytes:
@@ -193,6 +196,3 @@ class FakeVoice:
     def speak(self, text: str, *, speed: float = 1.0) -> Iterator[bytes]:
         for _ in text.split():
             yield b"\x01\x00" * 1200
-
-
-__all__ = [name for name in globals() if not name.startswith("_")]

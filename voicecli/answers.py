@@ -1,7 +1,7 @@
 """The audio of answers on its way to the speaker: parts received, finished, heard.
 
-A part is one content part of one item. Its samples are counted as they are received, so that what is
-reported as heard can never be more.
+A part is one content part of one item. Its samples are counted as they are received, so that what
+is reported as heard can never be more.
 """
 
 from __future__ import annotations
@@ -120,19 +120,21 @@ class Answers:
             samples += min(heard, part.received_samples)
         return ms_of_samples(samples)
 
-    def interrupted(self, emitted: dict[tuple[str, int], int]) -> list[ItemHeard]:
-        """Close everything open; say what was heard of each item that was not heard whole.
+    def interrupted(self, emitted: dict[tuple[str, int], int]) -> tuple[list[ItemHeard], list[str]]:
+        """Close everything open.
 
         Args:
             emitted: samples that left the speaker, by part, of parts that are not over.
+
+        Returns:
+            What was heard of each item that was cut, and the ids of those that were heard whole.
         """
-        touched = dict.fromkeys(
-            part.item_id for part in self._parts.values() if not part.is_played
-        )
+        touched = dict.fromkeys(part.item_id for part in self._parts.values() if not part.is_played)
         cut = [self._cut(item_id, emitted) for item_id in touched]
         for item_id in touched:
             self.forget(item_id)
-        return [item for item in cut if not item.was_heard_whole]
+        whole = [item.item_id for item in cut if item.was_heard_whole]
+        return [item for item in cut if not item.was_heard_whole], whole
 
     def forget(self, item_id: str) -> None:
         for part in self._of(item_id):

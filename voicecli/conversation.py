@@ -1,22 +1,24 @@
 """The conversation: turns, barge-in, tool calls, and what is owed to whom.
 
-Theory. Everything that happens enters by `Conversation.handle`, together with its time, and what is to
-be done about it comes back as a list of actions. Nothing else happens here: no I/O, no clock, no thread.
-An input that makes no sense now changes nothing.
+Theory. Everything that happens enters by `Conversation.handle`, together with its time, and what is
+to be done about it comes back as a list of actions. Nothing else happens here: no I/O, no clock, no
+thread. An input that makes no sense now changes nothing.
 
 Three things make up the state.
 
-- *Responses* (`responses`): one is active at most. Those that were interrupted are in a set of silenced
-  ids; what still comes of them is dropped, whenever it comes.
+- *Responses* (`responses`): one is active at most. Those that were interrupted are in a set of
+  silenced ids; what still comes of them is dropped, whenever it comes.
 - *Answers* (`answers`): audio between the server and the listener's ear. `response.done` ends the
-  generation, not the playback, which goes on for seconds; an answer is over when the speaker says so.
-- *Turns*: in automatic mode the server hears the user speak; in manual mode (push to talk) we commit.
+  generation, not the playback, which goes on for seconds; an answer is over when the speaker says
+  so.
+- *Turns*: in automatic mode the server hears the user speak; in manual mode (push to talk) we
+  commit.
 
-A barge-in runs so: the user's voice starts -> the active response is silenced, the speaker is told to
-stop -> it reports how much of each part was heard -> the item being heard is truncated to that, items of
-which nothing was heard are deleted (at once, or when their response has ended), and the rows of the
-transcript keep what was heard. A response that the server is still making is cancelled by us only where the
-server does not do it by itself.
+A barge-in runs so: the user's voice starts -> the active response is silenced, the speaker is told
+to stop -> it reports how much of each part was heard -> the item being heard is truncated to that,
+items of which nothing was heard are deleted (at once, or when their response has ended), and the
+rows of the transcript keep what was heard. A response that the server is still making is cancelled
+by us only where the server does not do it by itself.
 """
 
 from __future__ import annotations
@@ -66,7 +68,10 @@ OWED_S: Final = 5.0
 SETTINGS_EVENT_ID: Final = "settings"
 
 _KEY_ERRORS: Final = frozenset({"invalid_api_key", "unauthorized", "authentication_error"})
-_HARMLESS: Final = frozenset({"response_cancel_not_active"})
+_HARMLESS: Final = frozenset(
+    {"response_cancel_not_active", "conversation_already_has_active_response"}
+)
+"Races that are provided for: the user need not hear of them."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +115,7 @@ class Counts:
 
     turns: int = 0
     interruptions: int = 0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
 
 class Conversation:
@@ -170,8 +175,8 @@ class Conversation:
                 return self._mic_frame(pcm, at)
             case inputs.Received(event):
                 return self._received(event, at)
-            case inputs.PartStarted(item_id):
-                return self._part_started(item_id, at)
+            case inputs.PartStarted(item_id, _, sounds_at):
+                return self._part_started(item_id, sounds_at)
             case inputs.PartPlayed(item_id, content_index):
                 return self._part_played(item_id, content_index)
             case inputs.PlaybackStopped(heard):
@@ -416,13 +421,12 @@ class Conversation:
         return actions
 
     def _playback_stopped(self, emitted: dict[tuple[str, int], int]) -> Actions:
-        cut = self._answers.interrupted(emitted)
-        self._settle_rows_that_were_heard()
+        cut, whole = self._answers.interrupted(emitted)
+        told = [one for item_id in whole for one in self._settle_heard(item_id)]
         if not cut:
-            return []
+            return told
         self.counts.interruptions += 1
         repairs: Actions = []
-        told: Actions = []
         for item in cut:
             repairs += self._repair(item)
             told += self._mark_interrupted(item)
@@ -516,9 +520,9 @@ class Conversation:
                 "a setting may not suit this server or model: see `voicecli config`",
             )
             return self._finish("settings refused", rejected)
-        if self._responses.refused(error.event_id, error.code) or error.code in _HARMLESS:
-            if error.code in _HARMLESS or error.code == "conversation_already_has_active_response":
-                return []
+        self._responses.refused(error.event_id, error.code)
+        if error.code in _HARMLESS:
+            return []
         return [_error(message, source="server", code=error.code)]
 
     def _speech_started(self, event: events.InputAudioBufferSpeechStarted, _: float) -> Actions:
@@ -612,9 +616,9 @@ class Conversation:
         return [] if cancel is None else [Send(cancel)]
 
     def _settle_users_without_transcript(self) -> None:
-        if not self._settings.transcription_model:
+        if not (self._settings.transcription_model or self._user_speaks):
             for row in self.transcript:
-                if row.speaker == "user" and not row.is_settled and not self._user_speaks:
+                if row.speaker == "user" and not row.is_settled:
                     self.transcript.settle(row)
 
     def _output_item_added(self, event: events.ResponseOutputItemAdded, _: float) -> Actions:
@@ -708,7 +712,9 @@ class Conversation:
     def _forget_unheard(self, item: Item) -> Actions:
         """A message that was cut off before any of it was heard is no part of the conversation."""
         row = self.transcript.get(item.id)
-        was_heard = row is not None and (row.heard_ms > 0 or not row.interrupted and row.is_settled)
+        was_heard = row is not None and (
+            row.heard_ms > 0 or (row.is_settled and not row.interrupted)
+        )
         if item.type != "message" or was_heard:
             return []
         if row is not None and not row.interrupted:
@@ -716,10 +722,10 @@ class Conversation:
         return self._delete(item.id)
 
     def _settle_unspoken(self, item: Item) -> Actions:
-        row = self.transcript.get(item.id)
-        if row is None or row.speaker != "assistant" or row.is_settled:
+        if item.type != "message" or self._answers.has_audio(item.id):
             return []
-        if self._answers.has_audio(item.id):
+        row = self.transcript.row(item.id, "assistant")
+        if row.is_settled:
             return []
         row.text = row.text or item.text
         row.is_spoken = False
@@ -746,13 +752,6 @@ class Conversation:
         row.heard_ms = row.received_ms
         self.transcript.settle(row)
         return [self._tell_assistant(row)]
-
-    def _settle_rows_that_were_heard(self) -> None:
-        """After everything open was closed, what is complete and was not cut has been heard."""
-        for row in self.transcript:
-            if row.speaker == "assistant" and row.is_spoken and row.audio_is_complete:
-                if not row.is_settled and not self._answers.has_audio(row.item_id):
-                    row.heard_ms = row.received_ms
 
     # ------------------------------------------------------------------------------ small things
 
@@ -793,7 +792,8 @@ def _outcome(status: str, reason: str, error_message: str) -> Actions:
     if status == "failed":
         return [_error(f"the answer failed: {error_message or 'no reason given'}", source="server")]
     if status == "incomplete" and reason != "turn_detected":
-        return [Tell(reports.NoteReport(message=f"the answer was cut short by the server: {reason}"))]
+        message = f"the answer was cut short by the server: {reason}"
+        return [Tell(reports.NoteReport(message=message))]
     return []
 
 

@@ -34,15 +34,17 @@ class MicEnded:
 
 @dataclass(frozen=True, slots=True)
 class PartStarted:
-    """The first sample of a part left the speaker."""
+    """The first sample of a part has been handed to the speaker."""
 
     item_id: str
     content_index: int
+    sounds_at: float
+    "When it leaves the speaker, in seconds since the connection opened."
 
 
 @dataclass(frozen=True, slots=True)
 class PartPlayed:
-    """The last sample of a finished part left the speaker."""
+    """The last sample of a part that is complete has been handed to the speaker."""
 
     item_id: str
     content_index: int

@@ -1,7 +1,7 @@
 """What a conversation tells the outside, one value each: the lines of `--json` and of plain output.
 
-`encode_report` writes a report as one JSON object with its `type` and `at_ms`, milliseconds since the
-connection opened. `docs/json.md` describes every field.
+`encode_report` writes a report as one JSON object with its `type` and `at_ms`, milliseconds since
+the connection opened. `docs/json.md` describes every field.
 """
 
 from __future__ import annotations

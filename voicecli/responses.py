@@ -1,13 +1,13 @@
 """One answer at a time: which response is active, which is wanted, which must not be heard.
 
-The server allows one response in the conversation and refuses a second. Our own requests (after a tool,
-a typed message, a push-to-talk turn) can meet the ones that voice detection makes, and a cancellation can
-overtake the creation of what it should cancel. So a request is a wish that is sent when nothing is active
-or on its way, and a response that begins by itself in the meantime grants the wish: it has seen all that we
-sent before it.
+The server allows one response in the conversation and refuses a second. Our own requests (after a
+tool, a typed message, a push-to-talk turn) can meet the ones that voice detection makes, and a
+cancellation can overtake the creation of what it should cancel. So a request is a wish that is sent
+when nothing is active or on its way, and a response that begins by itself in the meantime grants
+the wish: it has seen all that we sent before it.
 
-An interruption is a set of response ids, not a flag: late deltas of those responses go nowhere, and the
-next response has another id, so nothing has to be reset for it to be heard.
+An interruption is a set of response ids, not a flag: late deltas of those responses go nowhere, and
+the next response has another id, so nothing has to be reset for it to be heard.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ class Responses:
         self._silenced: set[str] = set()
         self._wanted = False
         self._in_flight: str | None = None
+        self._last_request = ""
+        self._met_another = False
         self._cancel_on_creation = False
-        self._created_count = 0
+        self._request_count = 0
 
     @property
     def is_busy(self) -> bool:
@@ -40,17 +42,21 @@ class Responses:
 
     def next_request(self) -> ResponseCreate | None:
         """The request to send now, if one is wanted and may be sent."""
-        if not self._wanted or self.active is not None or self._in_flight is not None:
+        if not self._wanted or self._is_blocked:
             return None
-        self._created_count += 1
+        self._request_count += 1
         self._wanted = False
-        self._in_flight = f"create_{self._created_count}"
+        self._in_flight = self._last_request = f"create_{self._request_count}"
         return ResponseCreate(event_id=self._in_flight)
+
+    @property
+    def _is_blocked(self) -> bool:
+        return self.active is not None or self._in_flight is not None or self._met_another
 
     def created(self, response_id: str) -> ResponseCancel | None:
         """A response has begun; gives the cancellation that was waiting for it."""
         self.active = response_id
-        self._wanted = False
+        self._wanted = self._met_another = False
         self._in_flight = None
         if not self._cancel_on_creation:
             return None
@@ -62,23 +68,24 @@ class Responses:
         """A response has ended; says whether it was silenced."""
         if self.active == response_id:
             self.active = None
+        self._met_another = False
         was_silenced = response_id in self._silenced
         self._silenced.discard(response_id)
         return was_silenced
 
     def refused(self, event_id: str, code: str) -> bool:
-        """The server refused an event; says whether it was our request for a response.
+        """The server refused an event; says whether it was our last request for a response.
 
-        A request that met a running response stays wanted until a response begins after it.
+        A request that met a running response is made again when that one has ended: it began before
+        the server had what we sent.
         """
-        if self._in_flight is None:
-            return False
         met_another = code == "conversation_already_has_active_response"
-        if event_id != self._in_flight and not (met_another and not event_id):
+        if not self._last_request or event_id not in (self._last_request, *[""] * met_another):
             return False
+        self._last_request = ""
         self._in_flight = None
         self._cancel_on_creation = False
-        self._wanted = met_another
+        self._wanted = self._met_another = met_another
         return True
 
     def silence(self) -> None:

@@ -1,8 +1,9 @@
 """Who said what, as it grows: rows keyed by item, in the server's order.
 
-Nothing arrives in order. The user's words may come after the answer to them, an item is announced before
-or after its text, and an answer runs seconds ahead of what is heard of it. So a row is found by its item's
-id, placed by `previous_item_id`, and keeps the whole text beside how much of its audio was heard.
+Nothing arrives in order. The user's words may come after the answer to them, an item is announced
+before or after its text, and an answer runs seconds ahead of what is heard of it. So a row is found
+by its item's id, placed by `previous_item_id`, and keeps the whole text beside how much of its
+audio was heard.
 """
 
 from __future__ import annotations
@@ -89,9 +90,9 @@ class Transcript:
     def heard_chars(self, row: Row) -> int:
         """How many characters of the row's text were heard, up to a word's end: an estimate.
 
-        Text is not aligned with audio on the wire. Where the whole audio is known the share that was
-        heard is taken of the text; where an answer was cut off in the making, its text runs ahead of
-        the audio that came, and the speaking rate tells instead.
+        Text is not aligned with audio on the wire. Where the whole audio is known the share that
+        was heard is taken of the text; where an answer was cut off in the making, its text runs
+        ahead of the audio that came, and the speaking rate tells instead.
         """
         if not row.is_spoken or (row.is_settled and not row.interrupted):
             return len(row.text)

@@ -3,7 +3,14 @@
 PortAudio calls back in a thread of its own, every few milliseconds. The callback copies what the
 microphone gave, takes what the speaker needs from the ledger under the one lock, and wakes the loop
 at most once until the loop has looked. Everything else, rate conversion included, happens in the
-loop's thread. Opening and closing may hang inside a sound server that does not answer, so each runs
+loop's thread.
+
+Capture and playback are two streams on purpose. One full-duplex stream would share a clock, but on
+ALSA through PulseAudio it keeps a whole core busy for good after its first underflow, because
+PortAudio then polls a direction that is always ready; and capture would need blocks as short, and as
+costly, as playback.
+
+Opening and closing may hang inside a sound server that does not answer, so each runs
 in a thread that can be abandoned.
 """
 
@@ -40,7 +47,8 @@ Kind = Literal["input", "output"]
 _T = TypeVar("_T")
 
 DEFAULT_BLOCK_MS: Final = 5.0
-"See docs/audio.md for what longer and shorter blocks cost."
+"Of playback; docs/audio.md says what longer and shorter blocks cost."
+CAPTURE_BLOCK_MS: Final = 10.0
 
 _WAITING_FRAMES: Final = 50
 "Microphone frames that may wait for the loop; then the oldest is dropped and counted."
@@ -139,8 +147,8 @@ def quiet_stderr(log_path: Path | None = None) -> Iterator[None]:
     """Keep what C libraries write on file descriptor 2 off the screen while the block runs.
 
     PortAudio and ALSA print there when a device goes away, in the middle of whatever is drawn. It
-    goes to `log_path` (appended, private) or nowhere; `sys.stderr` still reaches the terminal, but a
-    logging handler made earlier keeps the old stream. Does nothing where descriptor 2 is closed.
+    goes to `log_path` (appended, private) or nowhere. `sys.stderr` still reaches the terminal, but
+    a logging handler made earlier keeps the old stream. Does nothing if descriptor 2 is closed.
     """
     try:
         terminal = os.dup(2)
@@ -386,15 +394,13 @@ class _PartConverter:
 class AudioDevices:
     """A microphone, a speaker or both for one talk.
 
-    Both become one full-duplex stream where the devices allow it (same host API, same rate), so
-    that they share a clock; else two streams. The rate is 24 kHz, or the device's own with
-    conversion if that is refused.
+    The rate is 24 kHz, or the device's own with conversion if that is refused.
 
     Args:
         microphone: The device to capture from; None if there is none to open.
         speaker: The device to play on; None if there is none to open.
         clock: Of all times reported; any monotonic clock in seconds.
-        block_ms: Length of a callback's block.
+        block_ms: How much the speaker takes at a time.
         fade_ms: Length of the fade-out of `DeviceSpeaker.stop`.
     """
 
@@ -425,13 +431,8 @@ class AudioDevices:
         self._late_checks = 0
         self._switch_interval_s = sys.getswitchinterval()
 
-    @property
-    def is_duplex(self) -> bool:
-        """Whether microphone and speaker share one stream."""
-        return self._input is not None and self._output is not None and len(self._streams) == 1
-
     async def open(self) -> None:
-        """Open and start the stream or streams; after a failure it may be called again.
+        """Open and start both; after a failure it may be called again.
 
         Raises:
             AudioDeviceError: a device is busy, gone, or refuses every rate; or the sound server
@@ -470,80 +471,57 @@ class AudioDevices:
         return await asyncio.shield(self._failure)
 
     def _started_streams(self) -> list[Any]:
-        microphone, speaker = self._input, self._output
-        if microphone and speaker and microphone.host_api == speaker.host_api:
-            rates = _rates_of(microphone, speaker)
-            with contextlib.suppress(AudioDeviceError):  # e.g. two clocks that cannot be joined
-                return [self._started(rates, microphone, speaker)]
         streams: list[Any] = []
         try:
-            if microphone:
-                streams.append(self._started(_rates_of(microphone), microphone, None))
-            if speaker:
-                streams.append(self._started(_rates_of(speaker), None, speaker))
+            if self._input is not None:
+                streams.append(self._started(self._input, "input"))
+            if self._output is not None:
+                streams.append(self._started(self._output, "output"))
         except AudioDeviceError:
             _end(streams)
             raise
         return streams
 
-    def _started(
-        self, rates: list[int], microphone: DeviceInfo | None, speaker: DeviceInfo | None
-    ) -> Any:
-        """A running stream at the first of `rates` that is accepted."""
-        for rate_hz in rates[:-1]:
+    def _started(self, device: DeviceInfo, kind: Kind) -> Any:
+        """A running stream, at 24 kHz or else at the device's own rate."""
+        if device.default_rate_hz != WIRE_RATE_HZ:
             with contextlib.suppress(AudioDeviceError):
-                return self._started_at(rate_hz, microphone, speaker)
-        return self._started_at(rates[-1], microphone, speaker)
+                return self._started_at(WIRE_RATE_HZ, device, kind)
+            return self._started_at(device.default_rate_hz, device, kind)
+        return self._started_at(WIRE_RATE_HZ, device, kind)
 
-    def _started_at(
-        self, rate_hz: int, microphone: DeviceInfo | None, speaker: DeviceInfo | None
-    ) -> Any:
+    def _started_at(self, rate_hz: int, device: DeviceInfo, kind: Kind) -> Any:
         sounddevice = _sounddevice()
-        common = {
-            "samplerate": rate_hz,
-            "blocksize": samples_of_ms(self._block_ms, rate_hz),
-            "channels": 1,
-            "dtype": "int16",
-            "latency": "low",
-            "finished_callback": self._on_finished,
-        }
-        devices = [device for device in (microphone, speaker) if device]
-        with _mapped_errors(f"cannot open {_named(devices)}"):
-            if microphone and speaker:
-                pair = (microphone.index, speaker.index)
-                stream = sounddevice.RawStream(device=pair, callback=self._on_duplex, **common)
-            elif microphone:
-                stream = sounddevice.RawInputStream(
-                    device=microphone.index, callback=self._on_capture, **common
-                )
+        make = sounddevice.RawInputStream if kind == "input" else sounddevice.RawOutputStream
+        block_ms = CAPTURE_BLOCK_MS if kind == "input" else self._block_ms
+        with _mapped_errors(f"cannot open {_named([device])}"):
+            stream = make(
+                device=device.index,
+                samplerate=rate_hz,
+                blocksize=samples_of_ms(block_ms, rate_hz),
+                channels=1,
+                dtype="int16",
+                latency="low",
+                callback=self._on_capture if kind == "input" else self._on_play,
+                finished_callback=self._on_finished,
+            )
+            if kind == "input":
+                self.microphone.opened(rate_hz)
             else:
-                stream = sounddevice.RawOutputStream(
-                    device=devices[0].index, callback=self._on_play, **common
-                )
-            self._prepare(rate_hz, stream, microphone, speaker)
+                self._dac = DacClock(stream.latency)
+                self.speaker.opened(rate_hz)
+            self._called_back_at[kind] = self._clock()
             stream.start()
         return stream
 
-    def _prepare(
-        self, rate_hz: int, stream: Any, microphone: DeviceInfo | None, speaker: DeviceInfo | None
-    ) -> None:
-        if microphone:
-            self.microphone.opened(rate_hz)
-        if speaker:
-            latency_s = stream.latency[1] if microphone else stream.latency
-            self._dac = DacClock(latency_s)
-            self.speaker.opened(rate_hz)
-        self._called_back_at["output" if speaker else "input"] = self._clock()
-
-    # The four that PortAudio's thread runs: copy, count, wake, return.
-
-    def _on_duplex(self, captured: Any, wanted: Any, samples: int, stamps: Any, flags: Any) -> None:
-        wake = self._fill(wanted, samples, stamps, flags)
-        if self.microphone.captured(bytes(captured)) or wake:
-            self._wake()
+    # What PortAudio's threads run: copy, count, wake, return.
 
     def _on_play(self, wanted: Any, samples: int, stamps: Any, flags: Any) -> None:
-        if self._fill(wanted, samples, stamps, flags):
+        now = self._called_back_at["output"] = self._clock()
+        dac_at = self._dac.dac_at(stamps.currentTime, stamps.outputBufferDacTime, now)
+        underflowed = bool(flags) and flags.output_underflow
+        wanted[:], wake = self.speaker.take(samples, dac_at, underflowed)
+        if wake:
             self._wake()
 
     def _on_capture(self, captured: Any, samples: int, stamps: Any, flags: Any) -> None:
@@ -553,13 +531,6 @@ class AudioDevices:
 
     def _on_finished(self) -> None:
         self._tell_loop(self._fail, "the sound device went away")
-
-    def _fill(self, wanted: Any, samples: int, stamps: Any, flags: Any) -> bool:
-        now = self._called_back_at["output"] = self._clock()
-        dac_at = self._dac.dac_at(stamps.currentTime, stamps.outputBufferDacTime, now)
-        underflowed = bool(flags) and flags.output_underflow
-        wanted[:], wake = self.speaker.take(samples, dac_at, underflowed)
-        return wake
 
     def _wake(self) -> None:
         if not self._is_waking:
@@ -602,7 +573,7 @@ _EXPLAINED: Final = {
     -9997: "it does not support the sample rate",
     -9998: "it does not support one channel",
     -9996: "there is no such device",
-    -9993: "microphone and speaker cannot be used together, or the sound server is away",
+    -9993: "the sound server is away",
     -9985: "it is in use by another program",
 }
 
@@ -668,12 +639,6 @@ def _of_default_host_api(
 
 def _named(devices: list[DeviceInfo]) -> str:
     return ", ".join(f"{device.index} {device.name!r}" for device in devices)
-
-
-def _rates_of(*devices: DeviceInfo) -> list[int]:
-    """Rates to try, best first: the wire's, which needs no conversion, then the devices' own."""
-    own = {device.default_rate_hz for device in devices}
-    return list(dict.fromkeys([WIRE_RATE_HZ, *(own if len(own) == 1 else ())]))
 
 
 def _end(streams: list[Any]) -> None:

@@ -228,6 +228,8 @@ class _VirtualSpeaker:
 
     def finish(self, item_id: str, content_index: int) -> None:
         self._playout.finish(item_id, content_index)
+        if self._playout.has_events:
+            self._schedule()
 
     def stop(self) -> list[Heard]:
         return self._playout.flush(self._advance())
@@ -261,6 +263,8 @@ class _VirtualSpeaker:
         if self._report is not None:
             pending_s = self._playout.pending_samples / WIRE_RATE_HZ
             pause_s = min(pending_s + 0.001, _BLOCK_S) if pending_s else _IDLE_BLOCK_S
+            if self._playout.has_events:
+                pause_s = 0.0
             self._timer = asyncio.get_running_loop().call_later(pause_s, self._tick)
 
     def _tick(self) -> None:
@@ -316,13 +320,15 @@ class WavSpeaker(_VirtualSpeaker):
     def __init__(self, path: Path, *, clock: Clock = time.monotonic) -> None:
         super().__init__(clock=clock)
         self._path = path
+        self._file: BinaryIO | None = None
         self._wave: wave.Wave_write | None = None
 
     def _open(self) -> None:
         try:
-            self._wave = wave.open(str(self._path), "wb")  # noqa: SIM115
+            self._file = self._path.open("wb")
         except OSError as exc:
             raise _cannot("write", self._path, exc) from exc
+        self._wave = wave.open(self._file, "wb")  # noqa: SIM115
         self._wave.setnchannels(1)
         self._wave.setsampwidth(SAMPLE_BYTES)
         self._wave.setframerate(WIRE_RATE_HZ)
@@ -332,9 +338,11 @@ class WavSpeaker(_VirtualSpeaker):
             self._wave.writeframes(pcm)
 
     async def _close(self) -> None:
-        if self._wave is not None:
+        if self._wave is not None and self._file is not None:
             with contextlib.suppress(OSError, struct.error):  # reported when it happened
                 self._wave.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
 
 
 class PipeSpeaker(_VirtualSpeaker):

@@ -66,13 +66,22 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """The last sample of a closed part leaves the device by `at`: it was heard whole."""
+
+    item_id: str
+    content_index: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """All that was queued leaves the device by `at`; silence follows until more is queued."""
 
     at: float
 
 
-PlayoutEvent = Started | Drained
+PlayoutEvent = Started | Finished | Drained
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +91,8 @@ class _Part:
     received: int = 0
     handed: int = 0
     closed: bool = False
+    told_finished: int = 0
+    "Samples handed out when `Finished` was last said."
     sounding_until: float = -math.inf
     "DAC time of the end of the last sample handed out."
 
@@ -174,7 +185,7 @@ class Playout:
         """Close a part: no more of it will come. A part that is not known is ignored."""
         part = self._parts.get((item_id, content_index))
         if part is not None:
-            part.closed = True
+            self._close(part)
 
     def take(self, samples: int, dac_at: float) -> bytes:
         """Hand out the next block: exactly `samples`, filled up with silence.
@@ -247,9 +258,18 @@ class Playout:
         if part is None:
             part = self._parts[key] = _Part(item_id, content_index)
         if self._last is not None and self._last is not part:
-            self._last.closed = True
+            self._close(self._last)
         self._last = part
         return part
+
+    def _close(self, part: _Part) -> None:
+        part.closed = True
+        self._tell_if_finished(part)
+
+    def _tell_if_finished(self, part: _Part) -> None:
+        if part.closed and part.handed == part.received != part.told_finished:
+            part.told_finished = part.handed
+            self._events.append(Finished(part.item_id, part.content_index, part.sounding_until))
 
     def _heard(self, part: _Part, emitted: int) -> Heard:
         return Heard(part.item_id, part.content_index, part.received, emitted)
@@ -288,6 +308,7 @@ class Playout:
         self._queued -= samples
         self._spans.append(_Span(part, dac_at, ends_at, samples))
         self._sounds_until(ends_at)
+        self._tell_if_finished(part)
 
     def _take_fade(self, most_samples: int, dac_at: float) -> bytes:
         cut = most_samples * SAMPLE_BYTES

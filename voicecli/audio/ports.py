@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicecli.audio.playback import Drained, Heard, Started
+from voicecli.audio.playback import Drained, Finished, Heard, Started
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Failed:
     message: str
 
 
-SpeakerReport = Started | Drained | Failed
+SpeakerReport = Started | Finished | Drained | Failed
 
 
 class Microphone(Protocol):

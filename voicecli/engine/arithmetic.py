@@ -34,8 +34,34 @@ _STRONG = ("times", "divided by", "percent of")
 _FILLERS = frozenset(
     (
         *("what", "what's", "whats", "is", "are", "how", "much", "calculate", "compute", "tell"),
-        *("me", "can", "could", "you", "please", "the", "result", "answer", "of", "equals", "equal"),
-        *("hey", "hi", "hello", "ok", "okay", "so", "now", "then", "do", "does", "make", "um", "uh"),
+        *(
+            "me",
+            "can",
+            "could",
+            "you",
+            "please",
+            "the",
+            "result",
+            "answer",
+            "of",
+            "equals",
+            "equal",
+        ),
+        *(
+            "hey",
+            "hi",
+            "hello",
+            "ok",
+            "okay",
+            "so",
+            "now",
+            "then",
+            "do",
+            "does",
+            "make",
+            "um",
+            "uh",
+        ),
         *("and", "to", "know", "sum", "solve", "a"),
     )
 )
@@ -47,7 +73,7 @@ _SIGNS = (
     (r"[÷/]", " divided by "),
     (r"\+", " plus "),
     (r"%", " percent "),
-    (r"(?<=\d)\s*[-–−]\s*(?=\d)", " minus "),
+    (r"(?<=\d)\s*[-–−]\s*(?=[-\d])", " minus "),
     (r"(?<=\s)[-–−]\s*(?=\d)|^[-–−]\s*(?=\d)", " minus "),
     (r"[-–=]", " "),
     (r"’", "'"),
@@ -87,7 +113,7 @@ def solve(text: str) -> str | None:
 
 
 def read_number(words: Sequence[str], at: int) -> tuple[Fraction, int] | None:
-    """A number that begins at a word, in digits or words, and the index behind it; None if none does.
+    """A number that begins at a word, in digits or words, and the index behind it, or None.
 
     A negative number is said with "minus" or "negative".
     """
@@ -139,7 +165,7 @@ def _words(text: str) -> list[str]:
 
 
 def _read_order(words: list[str]) -> tuple[list[Fraction], list[str], int] | None:
-    """ "add 2 and 3", "subtract 2 from 5": two operands, one operator and the index behind them."""
+    """Read "add 2 and 3" or "subtract 2 from 5": as `_read_chain`, with a single operator."""
     if not words or words[0] not in _ORDERS:
         return None
     operator, joints = _ORDERS[words[0]]

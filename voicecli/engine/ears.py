@@ -32,10 +32,10 @@ class Ears(Protocol):
 
 
 class MoonshineEars:
-    """Moonshine tiny for English, on onnxruntime; writes case and punctuation, and numbers as words.
+    """Moonshine tiny for English, on onnxruntime; writes case, punctuation, and numbers as words.
 
-    On silence, noise or a click the model says a lone "You", and on music it writes notes; both become
-    "". It has no other idea of silence: gate it with a voice activity detector.
+    On silence, noise or a click the model says a lone "You", and on music it writes notes; both
+    become "". It has no other idea of silence: gate it with a voice activity detector.
 
     Args:
         folder: holds `encoder_model.ort`, `decoder_model_merged.ort` and `tokenizer.bin`.
@@ -84,9 +84,10 @@ class MoonshineEars:
         self._turn = threading.Lock()
 
     def transcribe(self, samples: "NDArray[np.float32]") -> str:
-        """The words in mono samples at 16 kHz within -1..1, from any thread; "" where there are none.
+        """The words in mono samples at 16 kHz within -1..1; "" where there are none.
 
-        Speech longer than 24 s is heard in stretches, cut where it is quietest.
+        May be called from any thread. Speech longer than 24 s is heard in stretches, cut where it
+        is quietest.
         """
         with self._turn:
             texts = [self._hear(stretch) for stretch in _stretches(samples)]

@@ -12,8 +12,8 @@ from voicecli.errors import ModelError
 
 _CONTEXT_TOKENS = 2048
 _REPLY_TOKENS = 200
-# Above this much the oldest messages go, down to the second figure at once: each cut makes the model
-# read again what is left, so it must not happen with every turn.
+# Above this much the oldest messages go, down to the second figure at once: each cut makes the
+# model read again what is left, so it must not happen with every turn.
 _HISTORY_TOKENS = 1200
 _HISTORY_TOKENS_KEPT = 400
 _MESSAGE_TOKENS = 5
@@ -126,7 +126,7 @@ class LlamaMind:
 def recent(messages: Sequence[Message]) -> list[Message]:
     """The latest messages that fit, by a guess on the safe side.
 
-    A longer history keeps the same beginning over many turns, since the model has that in its cache.
+    A longer history keeps the same beginning over many turns: the model has that in its cache.
     """
     first = total = 0
     for index, message in enumerate(messages):
@@ -148,8 +148,8 @@ def _text(chunk: dict[str, Any]) -> str:
 
 
 def _load(weights: Path, threads: int) -> Any:
-    # The library waits for work in a busy loop, and any other busy program then slows it to a crawl;
-    # read when it is loaded.
+    # The library waits for work in a busy loop, and any other busy program then slows it to a
+    # crawl; the variable is read when the library is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
         import xllamacpp

@@ -1,7 +1,7 @@
 """What answers: the interface of a mind, and the choice of one.
 
-The minds themselves are in `rules` (no weights), `llama` (weights on this machine) and `endpoint` (a
-server that speaks the chat completions protocol); each is imported when it is chosen.
+The minds themselves are in `rules` (no weights), `llama` (weights on this machine) and `endpoint`
+(a server that speaks the chat completions protocol); each is imported when it is chosen.
 """
 
 import importlib.util
@@ -20,8 +20,8 @@ TIERS = {"small": "qwen-0.5b", "standard": "qwen-1.5b"}
 "The models behind the tiers that have weights, the better one last."
 
 SPOKEN_STYLE = (
-    "You are a friendly voice assistant. Your answer is spoken aloud, so reply in one or two short, "
-    "plain sentences, without lists, markup, code or emoji."
+    "You are a friendly voice assistant. Your answer is spoken aloud, so reply in one or two "
+    "short, plain sentences, without lists, markup, code or emoji."
 )
 
 KEY_VARIABLE = "VOICECLI_MIND_KEY"
@@ -75,8 +75,8 @@ def load_mind(
     """Build the mind that `spec` names; blocks for seconds where weights are loaded.
 
     Args:
-        spec: "rules", "small", "standard", "auto" for the best of these that can run here, or the URL
-            of a server that speaks the chat completions protocol.
+        spec: "rules", "small", "standard", "auto" for the best of these that can run here, or the
+            URL of a server that speaks the chat completions protocol.
         store: where the weights are.
         model: the model to ask for at a URL; by default the first that the server lists.
         key_variable: the environment variable that holds the key for a URL.
@@ -135,12 +135,13 @@ def pieces_from(
 ) -> Iterator[str]:
     """Run a blocking producer elsewhere and yield its pieces here.
 
-    Ends soon after `stopped()` is true even when the producer is silent. What waits is bounded by what
-    the producer may write: its token limit.
+    Ends soon after `stopped()` is true even when the producer is silent. What waits is bounded by
+    what the producer may write: its token limit.
 
     Args:
         worker: runs the producer.
-        work: gets `emit(piece)`, which returns False once no more is wanted; its errors are raised here.
+        work: gets `emit(piece)`, which returns False once no more is wanted; its errors are raised
+            here.
         stopped: see `Mind.reply`.
         abandon: called when the reader leaves; may wake a producer that waits.
     """

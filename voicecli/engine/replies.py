@@ -123,7 +123,7 @@ class Replies:
     ) -> Iterator[Output]:
         """Take what the mind or the voice has made; what came too late changes nothing."""
         answer = self._answers.get(result.job)
-        if answer is None or not answer.started:
+        if answer is None:
             return
         match result:
             case AnswerText(text=text):

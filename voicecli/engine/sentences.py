@@ -11,8 +11,50 @@ _LONGEST_CHARS = 300
 _END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s)|\n""")
 _CLAUSE = re.compile(r"[,;:—](?=\s)")
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st sr jr vs etc e.g i.e cf no fig approx inc ltd co dept est gen col sgt lt "
-    "capt rev hon vol pp jan feb mar apr jun jul aug sep sept oct nov dec".split()
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "st",
+        "sr",
+        "jr",
+        "vs",
+        "etc",
+        "e.g",
+        "i.e",
+        "cf",
+        "no",
+        "fig",
+        "approx",
+        "inc",
+        "ltd",
+        "co",
+        "dept",
+        "est",
+        "gen",
+        "col",
+        "sgt",
+        "lt",
+        "capt",
+        "rev",
+        "hon",
+        "vol",
+        "pp",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+    ]
 )
 _INITIAL = re.compile(r"(?:[A-Z]|[A-Za-z](?:\.[A-Za-z])+)")
 
@@ -20,9 +62,9 @@ _INITIAL = re.compile(r"(?:[A-Z]|[A-Za-z](?:\.[A-Za-z])+)")
 class SentenceSplitter:
     """Cuts a text that arrives in pieces into sentences.
 
-    Only the very first chunk may be less than a sentence: it ends at a clause of some length, so that
-    speech can begin while the sentence is still being written. Joined with spaces, the chunks are the
-    text.
+    Only the very first chunk may be less than a sentence: it ends at a clause of some length, so
+    that speech can begin while the sentence is still being written. Joined with spaces, the chunks
+    are the text.
     """
 
     def __init__(self) -> None:
@@ -30,7 +72,7 @@ class SentenceSplitter:
         self._begun = False
 
     def push(self, piece: str) -> list[str]:
-        """Take more text; return the chunks that are complete with it, without outer white space."""
+        """Take more text; return the chunks that are complete with it, trimmed."""
         self._rest += piece
         chunks = []
         while (end := self._next_end()) is not None:
@@ -70,7 +112,7 @@ class SentenceSplitter:
 
 
 def _ends_sentence(text: str, found: re.Match[str]) -> bool:
-    """Whether the mark ends a sentence: not after "Mr", an initial, a list's number, nor in "..."."""
+    """Whether the mark ends a sentence: not after "Mr", an initial or a list's number."""
     mark = found.group()
     if mark == "\n" or not mark.startswith("."):
         return not mark.startswith("…")
@@ -89,7 +131,8 @@ _TIMES = re.compile(r"(?<=\d) ?\* ?(?=\d)")
 _MARKS = re.compile(r"\*+|`+|(?<!\w)__|__(?!\w)")
 # What may become one of the above when more arrives.
 _UNDECIDED = re.compile(
-    r"(?:</?s?|<\|[^|>\n]{0,40}\|?|\n[ \t]*(?:`{1,3}[^\n]*|#{1,6}|[*+>-])?[ \t]*|\d ?(?:\*+ ?)?|[*`_]+)$"
+    r"(?:</?s?|<\|[^|>\n]{0,40}\|?|\n[ \t]*(?:`{1,3}[^\n]*|#{1,6}|[*+>-])?[ \t]*"
+    r"|\d ?(?:\*+ ?)?|[*`_]+)$"
 )
 
 

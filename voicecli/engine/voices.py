@@ -23,8 +23,8 @@ VOICES: Mapping[str, str] = MappingProxyType(
 )
 """The names that clients may ask for, and the voice they get.
 
-There is one voice, "heart", an American woman's. The names of the Realtime API are accepted so that a
-client need not know which server it talks to; they all sound the same here.
+There is one voice, "heart", an American woman's. The names of the Realtime API are accepted so that
+a client need not know which server it talks to; they all sound the same here.
 """
 
 SLOWEST, FASTEST = 0.5, 2.0

@@ -1,9 +1,9 @@
 """Events to JSON text and back, the same for both ends.
 
-The common case is one pass: text straight into the typed value, base64 audio included. What that pass
-does not take (old event names, fields we do not know, numbers as text) goes a second, slower way which
-is forgiving. What is no event at all comes back as a value, never as an exception, so a hostile server
-cannot end the receive loop.
+The common case is one pass: text straight into the typed value, base64 audio included. What that
+pass does not take (old event names, fields we do not know, numbers as text) goes a second, slower
+way which is forgiving. What is no event at all comes back as a value, never as an exception, so a
+hostile server cannot end the receive loop.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Every event of the Realtime API over WebSocket (GA shape), one frozen type each.
 
 Client events are commands (`ResponseCreate`), server events are facts (`ResponseCreated`). The
-names follow the wire: `conversation.item.truncate` is `ConversationItemTruncate`. A field that may be
-absent from the wire is `UNSET`; one that may be null is `None`. What a server sends beyond the fields
-known here is kept in `unknown` and written out again.
+names follow the wire: `conversation.item.truncate` is `ConversationItemTruncate`. A field that may
+be absent from the wire is `UNSET`; one that may be null is `None`. What a server sends beyond the
+fields known here is kept in `unknown` and written out again.
 
 Source: the event reference of the Realtime API, checked in the tests against the types of the
 `openai` package.
@@ -140,7 +140,9 @@ class _ItemPlaced(ServerEvent, frozen=True, kw_only=True):
     previous_item_id: str | None = None
 
 
-class ConversationItemCreated(_ItemPlaced, frozen=True, kw_only=True, tag="conversation.item.created"):
+class ConversationItemCreated(
+    _ItemPlaced, frozen=True, kw_only=True, tag="conversation.item.created"
+):
     "Beta shape; GA sends added and done."
 
 

@@ -24,7 +24,9 @@ class JsonObject:
         self.fields: JsonDict = dict(fields)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.fields == self.fields  # type: ignore[attr-defined]
+        if not isinstance(other, JsonObject) or type(other) is not type(self):
+            return NotImplemented
+        return other.fields == self.fields
 
     def __hash__(self) -> int:
         return hash((type(self), self._str("id")))
@@ -46,7 +48,7 @@ class JsonObject:
 
 
 class Part(JsonObject):
-    """A content part, of an item (`output_audio`, `input_text`, …) or of an event (`audio`, `text`)."""
+    """A content part, of an item (`output_audio`, …) or of an event (`audio`, `text`)."""
 
     __slots__ = ()
 
@@ -166,7 +168,7 @@ class Response(JsonObject):
 
     @property
     def reason(self) -> str:
-        """Why it was cancelled or left incomplete: `turn_detected`, `max_output_tokens`, …"""
+        """Why it was cancelled or left incomplete: `turn_detected`, `max_output_tokens`."""
         reason = self._dict("status_details").get("reason")
         return reason if isinstance(reason, str) else ""
 

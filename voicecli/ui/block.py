@@ -1,11 +1,11 @@
 """The lines at the bottom of the terminal that change, above them what is said and done.
 
-Theory. The block is a few lines that are drawn over again; everything printed above it belongs to the
-terminal's scrollback and is never touched again. Between two redraws the cursor rests in the first
-column of the block's last line, so the way to every line of it is known, whatever stands above. A redraw
-is one string of escape sequences: only lines that differ are written, each cleared to its end after
-the text. Downwards the cursor moves by line feeds, which scroll where there is no next line; upwards by
-CUU, which never does.
+Theory. The block is a few lines that are drawn over again; everything printed above it belongs to
+the terminal's scrollback and is never touched again. Between two redraws the cursor rests in the
+first column of the block's last line, so the way to every line of it is known, whatever stands
+above. A redraw is one string of escape sequences: only lines that differ are written, each cleared
+to its end after the text. Downwards the cursor moves by line feeds, which scroll where there is no
+next line; upwards by CUU, which never does.
 """
 
 from __future__ import annotations

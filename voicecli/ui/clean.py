@@ -1,8 +1,8 @@
 """Text from outside made safe to show.
 
-What a server, a model or a tool says ends up on a terminal, which takes orders in the same stream as
-text. `clean` leaves nothing in it that a terminal could obey and nothing that hides or reorders what
-the user reads.
+What a server, a model or a tool says ends up on a terminal, which takes orders in the same stream
+as text. `clean` leaves nothing in it that a terminal could obey and nothing that hides or reorders
+what the user reads.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ MAX_CHARS: Final = 20_000
 
 _C1_STRINGS = "\x90\x98\x9d\x9e\x9f"
 
-# ECMA-48: control strings (8.3.27 DCS, 8.3.89 OSC, ...) run to their terminator. One that never ends
-# takes the rest of its line and no more: in badly decoded text such an introducer is often a quote mark.
+# ECMA-48: control strings (8.3.27 DCS, 8.3.89 OSC, ...) run to their terminator. One that never
+# ends takes the rest of its line and no more: in badly decoded text such an introducer is often a
+# quote mark.
 _SEQUENCES: Final = re.compile(
     rf"(?:\x1b[PX^_\]]|[{_C1_STRINGS}])[^\n]*?(?:\x1b\\|\x9c|\x07|(?=\n)|\Z)"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"

@@ -1,0 +1,421 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from voicecli.audio.devices import (
+    AudioDevices,
+    DacClock,
+    DeviceInfo,
+    DeviceMicrophone,
+    DeviceSpeaker,
+    choose_device,
+    find_device,
+    list_devices,
+    quiet_stderr,
+)
+from voicecli.audio.pcm import FRAME_BYTES, SILENT_FRAME
+from voicecli.audio.playback import Drained, Finished, Heard, Started
+from voicecli.audio.ports import Failed
+from voicecli.errors import AudioDeviceError
+
+pytest_plugins = ["vsound"]
+
+
+def device(index, name, host_api="ALSA", inputs=2, outputs=2, default=False):
+    return DeviceInfo(index, name, host_api, inputs, outputs, 48_000, default, default)
+
+
+DEVICES = [
+    device(0, "Built-in Microphone", outputs=0, default=True),
+    device(1, "Built-in Speaker", inputs=0, default=True),
+    device(2, "USB Headset"),
+    device(3, "USB Headset Pro"),
+]
+
+
+# --- choosing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "index"),
+    [
+        (None, "input", 0),
+        (None, "output", 1),
+        (2, "input", 2),
+        ("2", "output", 2),
+        ("speak", "output", 1),
+        ("usb headset", "input", 2),
+        ("PRO", "output", 3),
+    ],
+)
+def test_a_device_is_found_by_default_index_or_name(spec, kind, index):
+    assert choose_device(DEVICES, spec, kind).index == index
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "message"),
+    [
+        ("head", "input", "several input devices match 'head': 2 'USB Headset', 3 'USB Headset Pro'"),
+        ("violin", "input", "no input device 'violin' among 0 'Built-in Microphone'"),
+        (1, "input", "no input device 1"),
+    ],
+)  # fmt: skip
+def test_a_device_that_is_missing_or_ambiguous_names_the_candidates(spec, kind, message):
+    with pytest.raises(AudioDeviceError) as raised:
+        choose_device(DEVICES, spec, kind)
+    assert message in raised.value.message
+    assert raised.value.hint
+
+
+def test_of_the_same_name_on_several_host_apis_the_default_one_is_meant():
+    twice = [device(0, "Mic", "MME"), device(1, "Mic (USB)", "WASAPI", default=True)]
+    assert choose_device(twice, "mic (", "input").index == 1
+    twice.append(device(2, "Mic (USB)", "DirectSound"))
+    assert choose_device(twice, "mic (usb)", "input").index == 1
+
+
+def test_without_any_device_that_is_said():
+    with pytest.raises(AudioDeviceError, match="there is no input device"):
+        choose_device([device(0, "Speaker", inputs=0)], None, "input")
+    with pytest.raises(AudioDeviceError, match="no input default device"):
+        choose_device([device(0, "Odd")], None, "input")
+
+
+# --- the clock ----------------------------------------------------------------------------------
+
+
+def test_dac_times_use_the_least_offset_seen():
+    clock = DacClock()
+    assert clock.dac_at(100.0, 100.01, now=5.0) == pytest.approx(5.01)
+    assert clock.dac_at(100.1, 100.11, now=5.117) == pytest.approx(5.11)  # came 17 ms late
+    assert clock.dac_at(100.2, 100.21, now=5.199) == pytest.approx(5.209)
+
+
+def test_dac_times_follow_a_drifting_clock():
+    clock = DacClock()
+    for number in range(2000):
+        at = number * 0.005
+        stamp = 100 + at * 0.9999
+        late = clock.dac_at(stamp, stamp + 0.01, now=at)
+    assert late == pytest.approx(at + 0.01, abs=2e-4)
+
+
+@pytest.mark.parametrize("jump_s", [-30.0, 30.0])
+def test_dac_times_survive_a_change_of_the_time_of_day(jump_s):
+    clock = DacClock()
+    clock.dac_at(100.0, 100.01, now=5.0)
+    assert clock.dac_at(100.1 + jump_s, 100.11 + jump_s, now=5.1) == pytest.approx(5.11)
+
+
+def test_without_stamps_the_stream_latency_is_assumed():
+    assert DacClock(0.03).dac_at(0.0, 0.0, now=5.0) == pytest.approx(5.03)
+    assert DacClock(0.03).dac_at(7.0, 0.0, now=5.0) == pytest.approx(5.03)
+
+
+# --- both sides, without a device ---------------------------------------------------------------
+
+
+def started(side, *arguments):
+    asyncio.run(side.start(*arguments))
+    return side
+
+
+def test_frames_nobody_takes_are_dropped_from_the_oldest_and_counted():
+    frames = []
+    microphone = started(DeviceMicrophone(), frames.append)
+    for number in range(60):
+        assert microphone.captured(number.to_bytes(2, "little") * 480)
+    microphone.hand_over()
+    assert microphone.dropped_frames == 10
+    assert [frame[0] for frame in frames] == list(range(10, 60))
+
+
+def test_a_microphone_is_silent_only_while_it_gives_zeros():
+    microphone = started(DeviceMicrophone(), lambda frame: None)
+    assert not microphone.silent
+    for frame in [b"\1\0" * 480] + [SILENT_FRAME] * 99:
+        microphone.captured(frame)
+        microphone.hand_over()
+        assert not microphone.silent
+    microphone.captured(SILENT_FRAME)
+    microphone.hand_over()
+    assert microphone.silent
+
+
+def test_frames_before_the_start_and_after_the_end_go_nowhere():
+    microphone, frames = DeviceMicrophone(), []
+    assert not microphone.captured(SILENT_FRAME)
+    started(microphone, frames.append)
+    asyncio.run(microphone.close())
+    microphone.captured(SILENT_FRAME)
+    microphone.hand_over()
+    assert frames == []
+    assert microphone.dropped_frames == 0
+
+
+def test_capture_at_another_rate_gives_frames_of_the_wire():
+    frames = []
+    microphone = DeviceMicrophone()
+    microphone.opened(44_100)
+    started(microphone, frames.append)
+    for _ in range(100):
+        microphone.captured(b"\x10\x27" * 441)
+        microphone.hand_over()
+    assert {len(frame) for frame in frames} == {FRAME_BYTES}
+    assert 48 <= len(frames) <= 50
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_playback_at_another_rate_counts_samples_of_the_wire():
+    clock = Clock()
+    speaker = DeviceSpeaker(clock, fade_ms=0)
+    speaker.opened(48_000)
+    speaker.play("a", 0, b"\x10\x27" * 2400)
+    speaker.finish("a", 0)
+    assert speaker.pending_ms == 100
+    for block in range(4):
+        speaker.take(480, block * 0.01, underflowed=False)
+    clock.now = 0.025
+    assert speaker.heard() == [Heard("a", 0, 2400, 600)]
+    assert speaker.stop() == [Heard("a", 0, 2400, 960)]
+    assert speaker.heard() == []
+
+
+def test_a_speaker_reports_in_order_and_counts_device_gaps():
+    reports = []
+    speaker = started(DeviceSpeaker(Clock(), fade_ms=4), reports.append)
+    speaker.play("a", 0, b"\1\0" * 240)
+    speaker.finish("a", 0)
+    block, wake = speaker.take(480, 1.0, underflowed=True)
+    assert (len(block), wake) == (960, True)
+    speaker.report_events()
+    speaker.report_failure("gone")
+    assert reports == [
+        Started("a", 0, 1.0),
+        Finished("a", 0, pytest.approx(1.01)),
+        Drained(pytest.approx(1.01)),
+        Failed("gone"),
+    ]
+    assert speaker.underflows == 1
+    assert speaker.take(480, 1.02, underflowed=False) == (SILENT_FRAME, False)
+
+
+# --- descriptor 2 -------------------------------------------------------------------------------
+
+
+def test_c_libraries_are_silenced_and_our_own_messages_are_not(tmp_path):
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from voicecli.audio.devices import quiet_stderr\n"
+        "with quiet_stderr(Path(sys.argv[1])):\n"
+        "    os.write(2, b'ALSA lib noise\\n')\n"
+        "    print('ours', file=sys.stderr)\n"
+        "os.write(2, b'after\\n')\n"
+        "print('ours again', file=sys.stderr)\n"
+    )
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", program, str(log)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stderr == "ours\nafter\nours again\n"
+    assert log.read_text() == "ALSA lib noise\n"
+    assert log.stat().st_mode & 0o077 == 0
+
+
+# --- on the virtual sound card ------------------------------------------------------------------
+
+
+def noise(seconds, seed=1):
+    generator = np.random.default_rng(seed)
+    count = int(seconds * 24_000)
+    loud = generator.integers(2000, 20_000, count) * generator.choice((-1, 1), count)
+    return loud.astype("<i2")
+
+
+def talk(scenario, **settings):
+    """Run `scenario(devices, reports, frames)` with both devices open."""
+
+    async def main():
+        devices = AudioDevices(find_device(None, "input"), find_device(None, "output"), **settings)
+        reports, frames = [], []
+        await devices.open()
+        await devices.microphone.start(frames.append)
+        await devices.speaker.start(reports.append)
+        try:
+            return await scenario(devices, reports, frames)
+        finally:
+            await devices.close()
+
+    with quiet_stderr():
+        return asyncio.run(main())
+
+
+async def until(condition, patience_s=5.0):
+    deadline = time.monotonic() + patience_s
+    while not condition():  # noqa: ASYNC110
+        assert time.monotonic() < deadline, "did not come"
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.usefixtures("virtual_sound")
+def test_the_virtual_devices_are_listed_and_are_the_defaults():
+    assert find_device(None, "input").is_default_input
+    assert find_device("default", "output") in list_devices()
+
+
+def test_playback_is_exact_and_starts_soon(virtual_sound):
+    voice = noise(0.5)
+
+    async def scenario(devices, reports, frames):
+        recorder = virtual_sound.recorder()
+        asked_at = time.monotonic()
+        devices.speaker.play("a", 0, voice.tobytes())
+        devices.speaker.finish("a", 0)
+        await until(lambda: any(isinstance(report, Drained) for report in reports))
+        await asyncio.sleep(0.1)
+        return recorder.stop(), asked_at, reports
+
+    for _ in range(2):  # the machine itself may lose a block: once is forgiven
+        recording, asked_at, reports = talk(scenario)
+        first = np.flatnonzero(recording.samples)[0]
+        if np.array_equal(recording.samples[first : first + len(voice)], voice):
+            break
+    assert np.array_equal(recording.samples[first : first + len(voice)], voice)
+    assert recording.time_of(first) - asked_at < 0.1
+    assert [type(report) for report in reports] == [Started, Finished, Drained]
+    assert reports[0].at == pytest.approx(recording.time_of(first), abs=0.01)
+
+
+def test_what_stop_says_was_heard_is_what_was_played(virtual_sound):
+    voice = noise(2.0).tobytes()
+
+    async def scenario(devices, reports, frames):
+        recorder = virtual_sound.recorder()
+        outcomes = []
+        for number in range(5):
+            devices.speaker.play(f"item_{number}", 0, voice)
+            await asyncio.sleep(0.15 + number * 0.007)
+            asked_at = time.monotonic()
+            (before,) = devices.speaker.heard()
+            (stopped,) = devices.speaker.stop()
+            await asyncio.sleep(0.15)
+            outcomes.append((asked_at, before, stopped))
+        return recorder.stop(), outcomes
+
+    recording, outcomes = talk(scenario)
+    lags, errors, early = [], [], []
+    for asked_at, before, stopped in outcomes:
+        begin = recording.sample_at(asked_at - 0.25)
+        sounding = begin + np.flatnonzero(recording.samples[begin : begin + 9000])
+        sounding = sounding[sounding >= recording.sample_at(asked_at - 0.2)]
+        lags.append(recording.time_of(sounding[-1]) - asked_at)
+        errors.append(stopped.emitted_samples - (sounding[-1] - sounding[0] + 1))
+        played_by_then = recording.sample_at(asked_at) - sounding[0]
+        early.append((before.emitted_samples - played_by_then) / 24)
+    assert sorted(errors)[2] == 0  # an underflow of the machine may cost a block or two
+    assert sorted(lags)[2] < 0.04
+    assert abs(sorted(early)[2]) < 8
+
+
+def test_what_is_said_into_the_microphone_is_delivered_exactly(virtual_sound):
+    voice = noise(0.4, seed=2)
+
+    async def scenario(devices, reports, frames):
+        await until(lambda: devices.microphone.silent)
+        feeder = virtual_sound.feed(voice.tobytes())
+        await until(lambda: any(frame != SILENT_FRAME for frame in frames))
+        assert not devices.microphone.silent
+        await asyncio.sleep(0.6)
+        await asyncio.to_thread(feeder.wait)
+        return frames, devices.microphone.dropped_frames
+
+    for _ in range(2):
+        frames, dropped = talk(scenario)
+        captured = np.frombuffer(b"".join(frames), "<i2")
+        first = np.flatnonzero(captured)[0]
+        if np.array_equal(captured[first : first + len(voice)], voice):
+            break
+    assert np.array_equal(captured[first : first + len(voice)], voice)
+    assert {len(frame) for frame in frames} == {FRAME_BYTES}
+    assert dropped == 0
+
+
+def test_closing_takes_no_second_and_gives_the_switch_interval_back(virtual_sound):
+    interval_s = sys.getswitchinterval()
+
+    async def scenario(devices, reports, frames):
+        assert sys.getswitchinterval() == pytest.approx(0.001)
+        begun_at = time.monotonic()
+        await devices.close()
+        await devices.close()
+        return time.monotonic() - begun_at, devices.is_abandoned
+
+    took_s, is_abandoned = talk(scenario)
+    assert took_s < 1.0
+    assert not is_abandoned
+    assert sys.getswitchinterval() == pytest.approx(interval_s)
+
+
+FROZEN = """
+import asyncio, os, signal, sys, time
+from vsound import VirtualSound
+from voicecli.audio.devices import AudioDevices, find_device, quiet_stderr
+
+async def main(sound, loss):
+    devices = AudioDevices(find_device(None, "input"), find_device(None, "output"))
+    reports = []
+    await devices.open()
+    await devices.speaker.start(reports.append)
+    await asyncio.sleep(0.3)
+    os.kill(sound.daemon.pid, loss)
+    begun = time.monotonic()
+    message = await asyncio.wait_for(devices.failed(), 5)
+    lost_s = time.monotonic() - begun
+    begun = time.monotonic()
+    await devices.close()
+    closed_s = time.monotonic() - begun
+    os.kill(sound.daemon.pid, signal.SIGCONT)
+    print(message, [report.message for report in reports] == [message])
+    print(lost_s < 2, closed_s < 1.5, devices.is_abandoned, flush=True)
+
+sound = VirtualSound()
+sound.__enter__()
+with quiet_stderr():
+    asyncio.run(main(sound, getattr(signal, sys.argv[1])))
+sound.daemon.kill()
+sound.daemon.wait()
+sound.__exit__()
+os._exit(0)
+"""
+
+
+@pytest.mark.usefixtures("virtual_sound")
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [("SIGKILL", "went away"), ("SIGSTOP", "stopped answering")],
+)
+def test_a_sound_server_that_dies_or_hangs_is_told_and_closing_does_not_hang(loss, message):
+    folder = os.path.dirname(__file__)
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{os.path.dirname(folder)}"}
+    ran = subprocess.run(
+        [sys.executable, "-c", FROZEN, loss],
+        capture_output=True, text=True, timeout=30, env=environment, check=True,
+    )  # fmt: skip
+    first, second = ran.stdout.splitlines()
+    assert message in first
+    assert first.endswith("True")
+    assert second.startswith("True True")
+    assert signal.Signals[loss]

@@ -1,0 +1,183 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voicecli.audio.resample import convert
+from voicecli.audio.vad import SpeechDetector, SpeechStarted, SpeechStopped
+from voicecli.audio.wav import decode_wav
+
+SPEECH = Path(__file__).parent / "data" / "speech"
+CLIPS = sorted(path.stem for path in SPEECH.glob("*.wav"))
+WITH_LONG_PAUSES = {"jfk", "cards_005"}
+LEAD_MS = 1000
+
+
+def clip(name, rate_hz=16_000):
+    sound = decode_wav((SPEECH / f"{name}.wav").read_bytes())
+    return np.frombuffer(convert(sound.pcm, sound.rate_hz, rate_hz), "<i2").astype(float)
+
+
+def silence(ms, rate_hz=16_000):
+    return np.zeros(ms * rate_hz // 1000)
+
+
+def noise(count, dbfs, seed=1):
+    return np.random.default_rng(seed).normal(0, 32768 * 10 ** (dbfs / 20), count)
+
+
+def framed(samples, rate_hz=16_000):
+    size = rate_hz // 50
+    pcm = np.clip(samples, -32768, 32767).astype("<i2")
+    return [pcm[k : k + size].tobytes() for k in range(0, len(pcm) - size + 1, size)]
+
+
+def heard_in(samples, rate_hz=16_000, **settings):
+    """The events, each with the audio time at which it was known."""
+    detector = SpeechDetector(rate_hz, **settings)
+    events = []
+    for number, frame in enumerate(framed(samples, rate_hz), 1):
+        event = detector.push(frame)
+        if event is not None:
+            events.append((number * 20, event))
+    return events
+
+
+def voiced_span_ms(samples, rate_hz=16_000):
+    """First and last sound within 26 dB of the loud parts of a clip and above its own noise."""
+    frames = samples[: len(samples) // (rate_hz // 50) * (rate_hz // 50)].reshape(-1, rate_hz // 50)
+    levels = 10 * np.log10((frames**2).mean(axis=1) + 1)
+    loud = levels > max(np.percentile(levels, 95) - 26, np.percentile(levels, 3) + 6)
+    steady = np.flatnonzero(loud[1:] & loud[:-1])
+    return int(steady[0]) * 20, int(steady[-1] + 2) * 20
+
+
+def in_silence(samples, rate_hz=16_000):
+    return np.concatenate([silence(LEAD_MS, rate_hz), samples, silence(1500, rate_hz)])
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000])
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_clip_is_one_turn(name, rate_hz):
+    events = heard_in(in_silence(clip(name, rate_hz), rate_hz), rate_hz, silence_duration_ms=700)
+    kinds = [type(event) for _, event in events]
+    assert kinds[:2] == [SpeechStarted, SpeechStopped]
+    if name not in WITH_LONG_PAUSES:
+        assert len(kinds) == 2
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_turn_ends_soon_after_its_last_sound(name):
+    samples = clip(name)
+    _, last_ms = voiced_span_ms(samples)
+    known_ms, stopped = heard_in(in_silence(samples), silence_duration_ms=700)[-1]
+    assert known_ms == stopped.audio_end_ms
+    assert known_ms - LEAD_MS - 700 - last_ms <= 60
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_turn_begins_within_a_tenth_of_a_second(name):
+    samples = clip(name)
+    first_ms, _ = voiced_span_ms(samples)
+    known_ms, _ = heard_in(in_silence(samples))[0]
+    assert known_ms - LEAD_MS - first_ms <= 100
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_noise_at_twenty_decibels_ends_the_turn_all_the_same(name):
+    samples = clip(name)
+    _, last_ms = voiced_span_ms(samples)
+    noisy = in_silence(samples)
+    rms = np.sqrt((samples**2).mean())
+    noisy += np.random.default_rng(1).normal(0, rms / 10, len(noisy))
+    events = heard_in(noisy, silence_duration_ms=700)
+    assert isinstance(events[0][1], SpeechStarted)
+    assert events[0][0] > LEAD_MS
+    assert isinstance(events[-1][1], SpeechStopped)
+    assert events[-1][0] - LEAD_MS - 700 - last_ms <= 60
+
+
+def test_a_shorter_silence_splits_at_the_pauses():
+    events = heard_in(in_silence(clip("cards_005")), silence_duration_ms=60)
+    assert len(events) > 2
+
+
+def test_the_start_is_less_the_padding_and_the_end_includes_the_silence():
+    voice = in_silence(clip("forever_2"))
+    bare = heard_in(voice, prefix_padding_ms=0, silence_duration_ms=500)
+    padded = heard_in(voice, prefix_padding_ms=300, silence_duration_ms=900)
+    assert padded[0][1].audio_start_ms == bare[0][1].audio_start_ms - 300
+    assert padded[1][1].audio_end_ms == bare[1][1].audio_end_ms + 400
+
+
+def test_the_start_is_not_before_the_beginning():
+    events = heard_in(np.concatenate([silence(100), clip("forever_2")]), prefix_padding_ms=3000)
+    assert events[0][1] == SpeechStarted(0)
+
+
+def test_the_start_is_not_before_the_last_end():
+    word = clip("cards_001")
+    voice = np.concatenate([silence(500), word, silence(300), word, silence(500)])
+    events = [event for _, event in heard_in(voice, prefix_padding_ms=900, silence_duration_ms=200)]
+    starts = [event.audio_start_ms for event in events if isinstance(event, SpeechStarted)]
+    ends = [event.audio_end_ms for event in events if isinstance(event, SpeechStopped)]
+    assert len(starts) == len(ends) >= 2
+    assert all(start >= end for start, end in zip(starts[1:], ends[:-1], strict=True))
+    assert starts[1] == ends[0]
+
+
+@pytest.mark.parametrize("burst_ms", [2, 20, 40])
+@pytest.mark.parametrize("offset", [0, 160])
+def test_a_click_or_a_short_burst_begins_nothing(burst_ms, offset):
+    count = 16 * burst_ms
+    for seed in range(5):
+        burst = noise(count, -12, seed)
+        voice = np.concatenate([silence(600), np.zeros(offset), burst, silence(900)])
+        assert heard_in(voice) == []
+
+
+def test_silence_and_quiet_noise_begin_nothing():
+    assert heard_in(silence(2000)) == []
+    assert heard_in(noise(64_000, -60)) == []
+
+
+def test_steady_noise_from_the_start_begins_nothing():
+    assert heard_in(noise(160_000, -45)) == []
+
+
+def test_trailing_silence_grows_while_nobody_speaks():
+    detector = SpeechDetector(silence_duration_ms=500)
+    silences = []
+    for frame in framed(np.concatenate([silence(200), clip("forever_2"), silence(600)])):
+        detector.push(frame)
+        silences.append(detector.trailing_silence_ms)
+    assert silences[:10] == [0] * 10
+    last_voiced = max(k for k, ms in enumerate(silences[:-1]) if ms == 0 and silences[k + 1] == 20)
+    assert silences[last_voiced : last_voiced + 25] == list(range(0, 500, 20))
+    assert silences[-1] == 0
+    assert not detector.speaking
+
+
+def test_a_surer_threshold_needs_louder_speech():
+    whisper = clip("forever_2") * 10 ** (-32 / 20)
+    assert heard_in(in_silence(whisper), threshold=0.0) != []
+    assert heard_in(in_silence(whisper), threshold=1.0) == []
+
+
+def test_frames_of_another_length_are_refused():
+    with pytest.raises(ValueError, match="640"):
+        SpeechDetector().push(bytes(960))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rate_hz": 24_000},
+        {"threshold": 1.1},
+        {"prefix_padding_ms": -1},
+        {"silence_duration_ms": -1},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings):
+    with pytest.raises(ValueError, match=r"webrtcvad does not know|threshold"):
+        SpeechDetector(**settings)

@@ -1,0 +1,70 @@
+import array
+
+import pytest
+
+from voicecli.engine.voices import VOICES, HibariVoice, speakable
+
+
+@pytest.fixture(scope="module")
+def voice() -> HibariVoice:
+    pytest.importorskip("hibari")
+    return HibariVoice()
+
+
+def test_a_sentence_is_spoken_at_the_pace_of_speech(voice: HibariVoice) -> None:
+    pcm = b"".join(voice.speak("Hello there, how are you doing on this fine day?"))
+    assert 2 < len(pcm) / 2 / 24_000 < 5
+    assert 3000 < max(array.array("h", pcm)) <= 32767
+
+
+def test_each_sentence_is_a_piece_and_the_rest_need_not_be_made(voice: HibariVoice) -> None:
+    pieces = voice.speak("One sentence. Another one. And a third.")
+    first = next(pieces)
+    pieces.close()
+    assert first == next(voice.speak("One sentence."))
+    assert len(list(voice.speak("One sentence. Another one. And a third."))) == 3
+
+
+def test_the_same_text_gives_the_same_bytes(voice: HibariVoice) -> None:
+    assert list(voice.speak("Hello.")) == list(voice.speak("Hello."))
+
+
+def test_speed_changes_the_length_within_bounds(voice: HibariVoice) -> None:
+    def seconds(speed: float) -> float:
+        text = "This is a sentence of some length."
+        return sum(map(len, voice.speak(text, speed=speed))) / 48_000
+
+    assert seconds(0.25) == seconds(0.5) > seconds(1.0) > seconds(2.0) == seconds(9.0)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "😀", "你好"])
+def test_nothing_pronounceable_is_no_sound(voice: HibariVoice, text: str) -> None:
+    assert list(voice.speak(text)) == []
+
+
+def test_every_name_of_the_api_gets_the_one_voice() -> None:
+    assert {"alloy", "ash", "marin", "cedar"} <= set(VOICES)
+    assert set(VOICES.values()) == {"heart"}
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("See https://www.example.com/foo?x=1 now.", "See example dot com now."),
+        ("Go to https://example.com.", "Go to example dot com."),
+        ("me@example.org", "me at example dot org"),
+        ("5 * 3 and 12*3", "5 times 3 and 12 times 3"),
+        ("100 - 3", "100 minus 3"),
+        ("10-20 people", "10-20 people"),
+        ("**bold** _it_ `x`", "bold it x"),
+        ("# Title\n- one", "Title\none"),
+        ("[a link](http://x.y)", "a link"),
+        ("| a | b |", "a, b"),
+        ("~5 GHz", "about 5 gigahertz"),
+        ("Great 😀 job", "Great job"),
+        ("<b>hi</b>", "hi"),
+        ("It is $5.20 or 50% at 10:30, i.e. 3.5.", "It is $5.20 or 50% at 10:30, i.e. 3.5."),
+    ],
+)
+def test_text_is_made_speakable(written: str, said: str) -> None:
+    assert speakable(written) == said

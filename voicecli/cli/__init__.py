@@ -1,0 +1,88 @@
+"""The command line: one file a command; it parses, opens edges, wires them, and maps errors.
+
+Nothing heavy is imported before a command runs, so that `voicecli --help` is instant.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from voicecli.cli.config import config_command
+from voicecli.cli.devices import devices_command
+from voicecli.cli.models import app as models_app
+from voicecli.cli.serve import serve_command
+from voicecli.cli.talk import talk_command
+from voicecli.errors import VoicecliError
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="voicecli",
+    help="Talk to a machine from a shell.",
+    epilog="Start with: voicecli talk. Without an API key it runs on your own machine.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("talk")(talk_command)
+app.command("serve")(serve_command)
+app.command("devices")(devices_command)
+app.command("config")(config_command)
+app.add_typer(models_app, name="models")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from voicecli import __version__
+
+        typer.echo(f"voicecli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error.", envvar="VOICECLI_DEBUG"),
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    del version
+    if debug:
+        os.environ["VOICECLI_DEBUG"] = "1"
+
+
+def run() -> int:
+    """Run the command that the arguments name; gives the exit code."""
+    try:
+        app()
+    except VoicecliError as exc:
+        if os.environ.get("VOICECLI_DEBUG"):
+            raise
+        tell_error(exc)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else 1
+    return 0
+
+
+def tell_error(error: VoicecliError) -> None:
+    """The fact and what to do about it, on stderr; text from outside is made harmless."""
+    from voicecli.ui.clean import clean
+
+    sys.stderr.write(f"voicecli: {clean(error.message, one_line=True)}\n")
+    if error.hint:
+        sys.stderr.write(f"  {clean(error.hint, one_line=True)}\n")

@@ -1,0 +1,47 @@
+"""`voicecli devices`: the microphones and speakers there are."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from voicecli.audio.devices import DeviceInfo, list_devices, quiet_stderr
+
+
+def devices_command(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a device, in a list.")
+    ] = False,
+) -> None:
+    """List the sound devices that `--mic` and `--speaker` can name.
+
+    Raises:
+        AudioDeviceError: PortAudio is missing; the hint says how to install it.
+    """
+    with quiet_stderr():
+        devices = list_devices()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(device) for device in devices], indent=2))
+    elif devices:
+        Console().print(_table(devices))
+    else:
+        typer.echo("no sound devices; files, pipes and `none` work without one")
+
+
+def _table(devices: list[DeviceInfo]) -> Table:
+    table = Table("index", "name", "host API", "in", "out", "default rate", "default", box=None)
+    for device in devices:
+        defaults = {"mic": device.is_default_input, "speaker": device.is_default_output}
+        table.add_row(
+            str(device.index),
+            device.name,
+            device.host_api,
+            str(device.input_channels or "-"),
+            str(device.output_channels or "-"),
+            f"{device.default_rate_hz} Hz",
+            ", ".join(name for name, is_default in defaults.items() if is_default),
+        )
+    return table

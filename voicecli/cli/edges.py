@@ -1,0 +1,134 @@
+"""Choosing the edges of a talk: which microphone, which speaker, which kind of output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voicecli.config import Audio
+from voicecli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from voicecli.audio.devices import AudioDevices
+    from voicecli.audio.ports import Microphone, Speaker
+    from voicecli.session import Screen
+
+
+@dataclass(frozen=True)
+class AudioEdges:
+    """The two ends of the sound."""
+
+    microphone: Microphone
+    speaker: Speaker
+
+
+def is_wav(spec: str) -> bool:
+    return spec.lower().endswith((".wav", ".wave"))
+
+
+def is_file_like(spec: str) -> bool:
+    """Whether a microphone comes to an end by itself."""
+    return spec == "-" or is_wav(spec)
+
+
+def is_device(spec: str) -> bool:
+    return spec != "none" and not is_file_like(spec)
+
+
+@asynccontextmanager
+async def open_audio(audio: Audio) -> AsyncIterator[AudioEdges]:
+    """Open what the configuration names; devices are open (and heard) inside the block.
+
+    Raises:
+        AudioDeviceError: a device or file cannot be opened.
+    """
+    devices = await _open_devices(audio)
+    edges = AudioEdges(_microphone(audio.mic, devices), _speaker(audio.speaker, devices))
+    try:
+        yield edges
+    finally:
+        await edges.microphone.close()
+        await edges.speaker.close()
+        if devices is not None:
+            await devices.close()
+            if devices.is_abandoned:
+                _leave_without_waiting()
+
+
+async def _open_devices(audio: Audio) -> AudioDevices | None:
+    if not (is_device(audio.mic) or is_device(audio.speaker)):
+        return None
+    from voicecli.audio.devices import DEFAULT_BLOCK_MS, AudioDevices, find_device
+
+    devices = AudioDevices(
+        find_device(_name(audio.mic), "input") if is_device(audio.mic) else None,
+        find_device(_name(audio.speaker), "output") if is_device(audio.speaker) else None,
+        block_ms=audio.block_ms or DEFAULT_BLOCK_MS,
+    )
+    await devices.open()
+    return devices
+
+
+def _name(spec: str) -> int | str | None:
+    if spec in ("", "default"):
+        return None
+    return int(spec) if spec.isdecimal() else spec
+
+
+def _microphone(spec: str, devices: AudioDevices | None) -> Microphone:
+    if devices is not None and is_device(spec):
+        return devices.microphone
+    from voicecli.audio import files
+
+    if spec == "-":
+        return files.PipeMicrophone(sys.stdin.buffer)
+    if spec == "none":
+        return files.SilentMicrophone()
+    return files.WavMicrophone(Path(spec).expanduser())
+
+
+def _speaker(spec: str, devices: AudioDevices | None) -> Speaker:
+    if devices is not None and is_device(spec):
+        return devices.speaker
+    from voicecli.audio import files
+
+    if spec == "-":
+        return files.PipeSpeaker(sys.stdout.buffer)
+    if spec == "none":
+        return files.NullSpeaker()
+    return files.WavSpeaker(Path(spec).expanduser())
+
+
+def _leave_without_waiting() -> None:
+    """A stream that hangs in a frozen sound server would keep the interpreter from ending."""
+    import atexit
+
+    atexit.register(os._exit, 0)
+
+
+def open_screen(*, as_json: bool, speaker: str) -> Screen:
+    """Where the talk is shown: JSON lines, a drawn screen, or plain lines.
+
+    Audio on stdout leaves stderr for everything else.
+
+    Raises:
+        ConfigError: JSON and audio both want stdout.
+    """
+    from voicecli.ui.lines import JsonLines, PlainLines, can_be_drawn_on
+
+    if as_json and speaker == "-":
+        raise ConfigError("--json and --speaker - both want stdout", "leave one of them out")
+    if as_json:
+        return JsonLines(sys.stdout.buffer)
+    if speaker == "-":
+        return PlainLines(sys.stderr, sys.stderr)
+    if can_be_drawn_on(sys.stdout, os.environ):
+        from voicecli.ui.screen import TerminalScreen
+
+        return TerminalScreen()
+    return PlainLines(sys.stdout, sys.stderr)

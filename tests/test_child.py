@@ -21,7 +21,8 @@ LAUNCHER = """
 import sys
 sys.path[:0] = {paths!r}
 import importlib.util, typer
-spec = importlib.util.spec_from_file_location("serve_command", sys.path[0] + "/voicecli/cli/serve.py")
+path = sys.path[0] + "/voicecli/cli/serve.py"
+spec = importlib.util.spec_from_file_location("serve_command", path)
 command = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(command)
 from engine_fakes import FakeEars, FakeMind, FakeVoice

@@ -61,7 +61,7 @@ def test_a_device_is_found_by_default_index_or_name(spec, kind, index):
 @pytest.mark.parametrize(
     ("spec", "kind", "message"),
     [
-        ("head", "input", "several input devices match 'head': 2 'USB Headset', 3 'USB Headset Pro'"),
+        ("head", "input", "several input devices match 'head': 2 'USB Headset', 3 'USB"),
         ("violin", "input", "no input device 'violin' among 0 'Built-in Microphone'"),
         (1, "input", "no input device 1"),
     ],
@@ -265,7 +265,7 @@ def talk(scenario, **settings):
 
 async def until(condition, patience_s=5.0):
     deadline = time.monotonic() + patience_s
-    while not condition():  # noqa: ASYNC110
+    while not condition():
         assert time.monotonic() < deadline, "did not come"
         await asyncio.sleep(0.005)
 
@@ -318,9 +318,9 @@ def test_what_stop_says_was_heard_is_what_was_played(virtual_sound):
     recording, outcomes = talk(scenario)
     lags, errors, early = [], [], []
     for asked_at, before, stopped in outcomes:
-        begin = recording.sample_at(asked_at - 0.25)
-        sounding = begin + np.flatnonzero(recording.samples[begin : begin + 9000])
-        sounding = sounding[sounding >= recording.sample_at(asked_at - 0.2)]
+        begin = max(recording.sample_at(asked_at - 0.2), 0)
+        end = recording.sample_at(asked_at + 0.14)
+        sounding = begin + np.flatnonzero(recording.samples[begin:end])
         lags.append(recording.time_of(sounding[-1]) - asked_at)
         errors.append(stopped.emitted_samples - (sounding[-1] - sounding[0] + 1))
         played_by_then = recording.sample_at(asked_at) - sounding[0]

@@ -309,7 +309,8 @@ def test_the_idle_timeout_makes_the_model_speak_unasked() -> None:
         "conversation.item.done",
         "response.created",
     ]
-    assert talk.job(Answer).messages[-1].role == "user"
+    instructions, nothing = talk.job(Answer).messages[-2:]
+    assert (instructions.role, nothing) == ("system", Said("user", "..."))
     assert talk.dialogue.next_timer() is None
     talk.answer("Still there?")
     assert talk.dialogue.next_timer() == 23.0

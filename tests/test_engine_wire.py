@@ -26,26 +26,20 @@ def test_the_client_of_the_openai_package_can_talk_to_the_engine() -> None:
                 await connection.session.update(session=session)
                 audio = base64.b64encode(silence(300) + clip() + silence(700)).decode()
                 await connection.input_audio_buffer.append(audio=audio)
-                seen = []
-                heard = b""
-                async for event in connection:
-                    seen.append(event)
-                    if event.type == "response.output_audio.delta":
-                        heard += base64.b64decode(event.delta)
-                    if event.type == "response.done":
-                        break
-                assert event.response.output is not None
-                item_id = event.response.output[0].id
-                assert item_id is not None
+                seen: list[Any] = []
+                while not seen or seen[-1].type != "response.done":
+                    seen.append(await connection.recv())
+                item_id = seen[-1].response.output[0].id
                 await connection.conversation.item.truncate(
                     item_id=item_id, content_index=0, audio_end_ms=100
                 )
                 assert (await connection.recv()).type == "conversation.item.truncated"
             await client.close()
         types = [one.type for one in seen]
+        deltas = [one.delta for one in seen if one.type == "response.output_audio.delta"]
         assert types[:2] == ["session.created", "session.updated"]
         assert "conversation.item.input_audio_transcription.completed" in types
-        assert len(heard) == 3 * 2400
+        assert len(b"".join(map(base64.b64decode, deltas))) == 3 * 2400
 
     asyncio.run(run())
     assert [said.text for said in mind.asked[0]] == ["Be brief.", "Go forward."]

@@ -64,7 +64,7 @@ async def receive(socket: ClientConnection) -> Shown:
 
 
 async def until(socket: ClientConnection, type: str) -> list[Shown]:
-    told = []
+    told: list[Shown] = []
     while not told or told[-1]["type"] != type:
         told.append(await receive(socket))
     return told

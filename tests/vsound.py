@@ -54,7 +54,8 @@ def missing() -> str:
     for library in ("portaudio", "pulse-simple"):
         if ctypes.util.find_library(library) is None:
             return f"lib{library} is not installed"
-    if not glob.glob("/usr/lib/**/libasound_module_pcm_pulse.so", recursive=True):
+    plugins = "alsa-lib/libasound_module_pcm_pulse.so"
+    if not any(glob.glob(f"/usr/{folder}/{plugins}") for folder in ("lib", "lib64", "lib/*")):
         return "the pulse plugin of ALSA is not installed"
     return ""
 

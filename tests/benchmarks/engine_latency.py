@@ -1,3 +1,4 @@
+# ruff: noqa: T201, E402
 """How long the engine takes from the end of the user's speech to the first audio of its answer.
 
 Sends the clips of tests/data/speech in real time and prints, for each, the stages in milliseconds:
@@ -20,6 +21,7 @@ import json
 import statistics
 import sys
 import time
+import wave
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,8 +92,6 @@ class TimedVoice:
 
 def frames_of(path: Path, samples_hz: int = 16_000) -> tuple[list[bytes], int]:
     """The clip in frames of 20 ms, and how many there are up to the end of speech."""
-    import wave
-
     with wave.open(str(path), "rb") as wav:
         pcm = convert(wav.readframes(wav.getnframes()), samples_hz, 24_000)
     frames = [pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES)]
@@ -113,16 +113,21 @@ async def turn(url: str, path: Path, times: Times) -> Times:
     """The stages of one clip."""
     times.clear()
     told: list[tuple[float, str]] = []
+    done = asyncio.Event()
     async with connect(url, compression=None, max_size=None) as socket:
 
         async def listen() -> None:
             async for text in socket:
-                told.append((time.monotonic(), json.loads(text)["type"]))
+                kind = json.loads(text)["type"]
+                told.append((time.monotonic(), kind))
+                if kind == "response.done":
+                    done.set()
 
         listening = asyncio.create_task(listen())
         ended = await play(socket, *frames_of(path))
-        while "response.done" not in [kind for _, kind in told]:
-            await asyncio.sleep(0.05)
+        while told[-1][1] != "response.done":
+            done.clear()
+            await done.wait()
         listening.cancel()
     stopped = [at for at, kind in told if kind == "input_audio_buffer.speech_stopped"][-1]
     first = next(at for at, kind in told if kind == "response.output_audio.delta" and at > stopped)

@@ -1,4 +1,5 @@
-"""How fast a mind answers and stops: `python tests/benchmarks/mind_latency.py [small|standard|URL]`."""
+"""How fast a mind answers and stops: `mind_latency.py [small|standard|URL]`."""
+# ruff: noqa: E402, T201
 
 import statistics
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from voicecli.engine.mind import Message, load_mind
+from voicecli.engine.mind import Message, Mind, load_mind
 from voicecli.engine.store import ModelStore
 
 QUESTIONS = (
@@ -38,19 +39,19 @@ def main() -> None:
         firsts_ms.append((times[1] - times[0]) * 1000)
         rates.append((len(times) - 2) / (times[-1] - times[1]))
         print(f"{firsts_ms[-1]:6.0f} ms {rates[-1]:5.1f} pieces/s  {answer}")
-        stops_ms.append(_stop_ms(mind.reply, messages))
+        stops_ms.append(_stop_ms(mind, messages))
     print(f"first piece: median {statistics.median(firsts_ms):.0f} ms, max {max(firsts_ms):.0f} ms")
     print(f"rate: median {statistics.median(rates):.1f} pieces/s")
     print(f"stop to end: median {statistics.median(stops_ms):.0f} ms, max {max(stops_ms):.0f} ms")
 
 
-def _stop_ms(reply: object, messages: list[Message]) -> float:
+def _stop_ms(mind: Mind, messages: list[Message]) -> float:
     stop_at = 0.0
 
     def stopped() -> bool:
         return bool(stop_at)
 
-    pieces = reply([*messages, Message("user", "Tell me a long tale")], stopped=stopped)
+    pieces = mind.reply([*messages, Message("user", "Tell me a long tale")], stopped=stopped)
     for count, _ in enumerate(pieces):
         if count == 4:
             stop_at = time.perf_counter()

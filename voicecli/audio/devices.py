@@ -6,9 +6,8 @@ at most once until the loop has looked. Everything else, rate conversion include
 loop's thread.
 
 Capture and playback are two streams on purpose. One full-duplex stream would share a clock, but on
-ALSA through PulseAudio it keeps a whole core busy for good after its first underflow, because
-PortAudio then polls a direction that is always ready; and capture would need blocks as short, and as
-costly, as playback.
+ALSA through PulseAudio it keeps a whole core busy for good after its first underflow; and capture
+would need blocks as short, and as costly, as playback.
 
 Opening and closing may hang inside a sound server that does not answer, so each runs
 in a thread that can be abandoned.

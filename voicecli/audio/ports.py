@@ -45,9 +45,6 @@ class Microphone(Protocol):
 class Speaker(Protocol):
     """A sink that plays parts (item id, content index) in the order they come."""
 
-    underflows: int
-    "Gaps: times the audio of a part went on after the speaker had run out of it."
-
     async def start(self, report: Callable[[SpeakerReport], None]) -> None:
         """Begin; `report` gets every `SpeakerReport`. Raises `AudioDeviceError`."""
 
@@ -66,6 +63,10 @@ class Speaker(Protocol):
     @property
     def pending_ms(self) -> int:
         """How much is queued and not yet handed to the device."""
+
+    @property
+    def underflows(self) -> int:
+        """Gaps: times the audio of a part went on after the speaker had run out of it."""
 
     async def close(self) -> None:
         """End at once, without playing what is queued. Closing twice is allowed."""

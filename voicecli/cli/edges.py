@@ -28,6 +28,7 @@ class AudioEdges:
 
 
 def is_wav(spec: str) -> bool:
+    """Whether a microphone or speaker is meant to be a WAV file."""
     return spec.lower().endswith((".wav", ".wave"))
 
 
@@ -37,6 +38,7 @@ def is_file_like(spec: str) -> bool:
 
 
 def is_device(spec: str) -> bool:
+    """Whether a sound device is meant."""
     return spec != "none" and not is_file_like(spec)
 
 

@@ -72,9 +72,12 @@ async def engine(local: Local) -> AsyncIterator[str]:
     """Run the engine as a child process; gives its URL, and ends it with the block."""
     from voicecli.engine.child import EngineProcess
 
-    process = EngineProcess(
-        mind=local.mind, mind_model=local.mind_model, mind_key_env=local.mind_key_env
-    )
+    arguments = ["--mind", local.mind]
+    if local.mind_model:
+        arguments += ["--mind-model", local.mind_model]
+    if local.mind_key_env:
+        arguments += ["--mind-key-env", local.mind_key_env]
+    process = EngineProcess(arguments)
     try:
         yield await process.start()
     finally:

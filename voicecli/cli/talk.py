@@ -169,7 +169,8 @@ def talk_command(
 ) -> None:
     """Talk with a server of the Realtime API; interrupt it whenever you like.
 
-    Without a key it talks with the engine inside, on your own machine. Without a microphone it takes a file:
+    Without a key it talks with the engine inside, on your own machine. Without a microphone it
+    takes a file:
 
       voicecli talk --server local --mic question.wav --speaker answer.wav
 
@@ -315,7 +316,7 @@ def _session(plan: Plan, connection: Connection, audio: AudioEdges, screen: Scre
     )
 
 
-class _signals:  # noqa: N801 - reads as a function in a with statement
+class _signals:
     """Ctrl-C and SIGTERM end the talk in good order while the block runs."""
 
     def __init__(self, quit_talk: Callable[[], None]) -> None:

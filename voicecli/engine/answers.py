@@ -44,7 +44,7 @@ class Plan:
     input: tuple[Record, ...] | None = None
     "What is shown to the mind in place of the conversation."
     prompt: str = ""
-    "What the mind is asked at the end, for a response that no words of the user led to."
+    "Instructions at the end, for a response that no words of the user led to."
 
     @property
     def spoken(self) -> bool:

@@ -56,7 +56,7 @@ from voicecli.protocol.objects import ErrorDetails, Item, Session
 MODEL: Final = "voicecli-local"
 MIN_COMMIT_MS: Final = 100
 MAX_APPEND_BYTES: Final = 15 * 1024 * 1024
-STILL_THERE: Final = "(The user has been silent for a while. Ask briefly whether they are there.)"
+STILL_THERE: Final = "The user has been silent for a while. Ask briefly whether they are there."
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Dialogue:
             case _:
                 return self._obey(input, at)
 
-    def _obey(self, event: events.ClientEvent, at: float) -> Iterator[Output]:
+    def _obey(self, event: events.Event, at: float) -> Iterator[Output]:
         match event:
             case events.SessionUpdate():
                 return self._update_session(event)

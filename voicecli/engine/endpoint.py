@@ -86,26 +86,19 @@ class EndpointMind:
         chat = [{"role": "system", "content": instructions(messages)}]
         chat += [{"role": m.role, "content": m.text} for m in messages if m.role != "system"]
         request = {"messages": chat, "max_tokens": max_tokens or _REPLY_TOKENS, "stream": True}
-        connection = self._connection()
+        line = self._line()
 
         def work(emit: Callable[[str], bool]) -> None:
-            with closing(connection), self._mapped_errors():
+            with closing(line), self._mapped_errors():
                 if self._model is None:
                     self._model = self._first_model()
-                self._stream(connection, {"model": self._model, **request}, emit)
+                self._stream(line, {"model": self._model, **request}, emit)
 
-        return pieces_from(
-            self._workers, work, stopped=stopped, abandon=lambda: _hang_up(connection)
-        )
+        return pieces_from(self._workers, work, stopped=stopped, abandon=line.cut)
 
-    def _stream(
-        self,
-        connection: http.client.HTTPConnection,
-        request: dict[str, Any],
-        emit: Callable[[str], bool],
-    ) -> None:
+    def _stream(self, line: "_Line", request: dict[str, Any], emit: Callable[[str], bool]) -> None:
         body = json.dumps(request).encode()
-        answer = self._ask(connection, "POST", "/chat/completions", body)
+        answer = self._ask(line, "POST", "/chat/completions", body)
         markup = MarkupFilter()
         for chunk in _chunks(answer):
             if "error" in chunk:
@@ -115,32 +108,25 @@ class EndpointMind:
         emit(markup.finish())
 
     def _first_model(self) -> str:
-        with closing(self._connection()) as connection:
-            listed = json.load(self._ask(connection, "GET", "/models"))
+        with closing(self._line()) as line:
+            listed = json.load(self._ask(line, "GET", "/models"))
         if not listed.get("data"):
             raise ModelError(
                 f"the server at {self._host!r} lists no model", "name the model to ask for"
             )
         return str(listed["data"][0]["id"])
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _line(self) -> "_Line":
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=_CONNECT_TIMEOUT_S)
+        return _Line(kind(self._host, self._port, timeout=_CONNECT_TIMEOUT_S), self._timeout_s)
 
     def _ask(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        path: str,
-        body: bytes | None = None,
+        self, line: "_Line", method: str, path: str, body: bytes | None = None
     ) -> http.client.HTTPResponse:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if key := os.environ.get(self._key_variable):
             headers["Authorization"] = f"Bearer {key}"
-        connection.connect()
-        connection.sock.settimeout(self._timeout_s)
-        connection.request(method, self._base + path + self._query, body, headers)
-        answer = connection.getresponse()
+        answer = line.ask(method, self._base + path + self._query, body, headers)
         if answer.status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
             raise NotAuthorized(
                 f"the server at {self._host!r} refused the key ({answer.status})",
@@ -173,12 +159,36 @@ class EndpointMind:
             ) from exc
 
 
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    """Wake a thread that reads from the connection; it closes it."""
-    line = connection.sock
-    if line is not None:
-        with suppress(OSError):
-            line.shutdown(socket.SHUT_RDWR)
+class _Line:
+    """One request and its answer; may be cut from another thread."""
+
+    def __init__(self, connection: http.client.HTTPConnection, timeout_s: float) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+        # Kept apart: an answer that ends with the connection takes the socket away from it.
+        self._socket: socket.socket | None = None
+        self._answer: http.client.HTTPResponse | None = None
+
+    def ask(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        self._connection.connect()
+        self._socket = self._connection.sock
+        self._socket.settimeout(self._timeout_s)
+        self._connection.request(method, path, body, headers)
+        self._answer = self._connection.getresponse()
+        return self._answer
+
+    def cut(self) -> None:
+        """Wake a thread that waits for the server; that thread closes the line."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        self._connection.close()
 
 
 def _chunks(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from voicecli.protocol.events import ClientEvent, MalformedEvent, ServerEvent, UnknownEvent
+from voicecli.protocol.events import Event, MalformedEvent, ServerEvent, UnknownEvent
 
 # ------------------------------------------------------------------------------------------ inputs
 
@@ -73,7 +73,7 @@ class Tick:
 
 
 Input: TypeAlias = (
-    ClientEvent
+    Event
     | UnknownEvent
     | MalformedEvent
     | Transcribed

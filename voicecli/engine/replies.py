@@ -216,5 +216,6 @@ def _messages(plan: Plan, shown: list[Record]) -> tuple[Said, ...]:
     if plan.instructions:
         said.insert(0, Said("system", plan.instructions))
     if plan.prompt:
-        said.append(Said("user", plan.prompt))
+        # Minds answer the last thing that a user said, and here that is nothing.
+        said += [Said("system", plan.prompt), Said("user", "...")]
     return tuple(said)

@@ -132,7 +132,7 @@ _MARKS = re.compile(r"\*+|`+|(?<!\w)__|__(?!\w)")
 # What may become one of the above when more arrives.
 _UNDECIDED = re.compile(
     r"(?:</?s?|<\|[^|>\n]{0,40}\|?|\n[ \t]*(?:`{1,3}[^\n]*|#{1,6}|[*+>-])?[ \t]*"
-    r"|\d ?(?:\*+ ?)?|[*`_]+)$"
+    r"|\d+(?: ?\*+ ?\d*)* ?|[*`_]+)$"
 )
 
 

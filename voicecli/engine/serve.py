@@ -40,13 +40,7 @@ from voicecli.engine.jobs import (
 from voicecli.engine.stages import Models, Stages, Workshop
 from voicecli.errors import ConnectionFailed
 from voicecli.protocol.codec import CLIENT_CODEC, Decoded, encode
-from voicecli.protocol.events import (
-    ClientEvent,
-    InputAudioBufferAppend,
-    MalformedEvent,
-    ServerEvent,
-    UnknownEvent,
-)
+from voicecli.protocol.events import InputAudioBufferAppend, ServerEvent
 
 log = logging.getLogger(__name__)
 
@@ -282,7 +276,7 @@ class _Connection:
 def _sliced(event: Decoded) -> Iterator[Input]:
     if isinstance(event, InputAudioBufferAppend) and len(event.audio) > SLICE_BYTES:
         yield from _slices(event)
-    elif isinstance(event, ClientEvent | UnknownEvent | MalformedEvent):
+    else:
         yield event
 
 

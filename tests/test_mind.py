@@ -215,8 +215,12 @@ def test_a_local_model_knows_a_capital(llama: LlamaMind) -> None:
 
 def test_a_local_model_stops_within_one_token_and_answers_again(llama: LlamaMind) -> None:
     question = [Message("user", "Tell me a very long tale about the sea.")]
-    heard: list[str] = []
-    heard.extend(llama.reply(question, stopped=lambda: len(heard) >= 3))
+    stop = threading.Event()
+    heard = []
+    for piece in llama.reply(question, stopped=stop.is_set):
+        heard.append(piece)
+        if len(heard) == 3:
+            stop.set()
     assert len(heard) == 3
     assert answer(llama)
 

@@ -258,12 +258,22 @@ def test_after_running_dry_a_part_waits_until_enough_is_queued_again():
     device = Device(queue)
     queue.enqueue("a", 0, loud(2))
     device.run(4)
-    queue.enqueue("a", 0, loud(5))
-    device.run(4)
-    queue.enqueue("a", 0, loud(1))
+    queue.enqueue("a", 0, loud(3))
+    device.run(2)
+    queue.enqueue("a", 0, loud(3))
     device.run(6)
-    assert list(unpacked(device.emitted)) == [1000] * 2 + [0] * 6 + [1000] * 6
+    assert list(unpacked(device.emitted)) == [1000] * 2 + [0] * 4 + [1000] * 6
     assert queue.underflows == 1
+
+
+def test_audio_is_never_held_back_longer_than_the_hold():
+    queue = playout(rebuffer_samples=6)
+    device = Device(queue)
+    queue.enqueue("a", 0, loud(2))
+    device.run(20)
+    queue.enqueue("a", 0, loud(1))
+    device.run(*[1] * 8)
+    assert list(unpacked(device.emitted))[20:] == [0] * 5 + [1000] + [0] * 2
 
 
 def test_a_rebuffering_part_goes_on_when_it_is_finished():

@@ -253,8 +253,8 @@ def _refused_upgrade(status: int, address: Address) -> VoicecliError:
 def _reason_of_closing(exc: ConnectionClosed, address: Address) -> VoicecliError:
     """What the end of a connection means; close codes are told apart.
 
-    1001 is a normal closure for the library and is not one for us: it is how a session ends that has
-    reached its maximum duration.
+    1001 is a normal closure for the library and not for us: so ends a session that has reached its
+    maximum duration.
     """
     where = address.shown
     if exc.rcvd is None:

@@ -23,7 +23,7 @@ by us only where the server does not do it by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -39,28 +39,24 @@ from voicecli.actions import (
     Tell,
 )
 from voicecli.answers import Answers, ItemHeard
-from voicecli.audio.pcm import FRAME_BYTES, FRAME_MS
+from voicecli.audio.pcm import FRAME_BYTES
 from voicecli.audio.wire import WireDecoder, WireEncoder
 from voicecli.errors import NotAuthorized, ProtocolError
 from voicecli.protocol import dialects, events
 from voicecli.protocol.events import Event, MalformedEvent, UnknownEvent
 from voicecli.protocol.objects import Item, JsonDict, Session, Usage
 from voicecli.protocol.settings import SessionSettings
+from voicecli.pushtotalk import PushToTalk
 from voicecli.responses import Responses
+from voicecli.scribe import Scribe
 from voicecli.timing import Timing, VoiceEnd
 from voicecli.toolcalls import ToolCalls
-from voicecli.transcript import Row, Transcript
+from voicecli.transcript import Transcript
 
 Phase: TypeAlias = Literal["connecting", "listening", "hearing", "thinking", "speaking"]
 Actions: TypeAlias = list[Action]
 
 SILENT_FRAME: Final = bytes(FRAME_BYTES)
-
-RELEASE_GRACE_MS: Final = 200
-"Audio still taken after push to talk is released: a finger is faster than a last syllable."
-
-MIN_COMMIT_MS: Final = 100
-"The server refuses to commit less (`input_audio_buffer_commit_empty`)."
 
 OWED_S: Final = 5.0
 "How long an answer, or a transcript, is expected after a turn before we stop waiting for it."
@@ -86,16 +82,6 @@ class Options:
     max_minutes: float | None = None
     talk_at_start: bool = False
     "Manual turns from a file: the whole file is one turn."
-
-
-@dataclass
-class PushToTalk:
-    """The state of one push-to-talk turn, counted in audio."""
-
-    is_open: bool = False
-    grace_ms: int | None = None
-    "Audio still to be taken after the release; None while pressed."
-    sent_ms: int = 0
 
 
 @dataclass
@@ -130,6 +116,7 @@ class Conversation:
         self._options = options
         self._settings = options.settings
         self.transcript = Transcript()
+        self._scribe = Scribe(self.transcript)
         self.timing = Timing()
         self.counts = Counts()
         self.session: Session | None = None
@@ -293,7 +280,7 @@ class Conversation:
             return [self._append(pcm)]
         if not self._push.is_open:
             return []
-        return [self._append(pcm), *self._count_down_grace(at)]
+        return [self._append(pcm), *self._end_of_push(at)]
 
     def _append(self, pcm: bytes) -> Send:
         return Send(events.InputAudioBufferAppend(audio=self._encoder.encode(pcm)))
@@ -304,35 +291,25 @@ class Conversation:
         return self._talk_released() if self.is_manual else []
 
     def _talk_pressed(self) -> Actions:
-        if not self.is_manual or not self._is_configured:
-            return []
-        if self._push.is_open:
-            self._push.grace_ms = None
+        if not self.is_manual or not self._is_configured or not self._push.press():
             return []
         actions = self._interrupt("key", server_cancels=False)
-        self._push = PushToTalk(is_open=True)
         return [*actions, Send(events.InputAudioBufferClear())]
 
     def _talk_released(self) -> Actions:
-        if self._push.is_open and self._push.grace_ms is None:
-            self._push.grace_ms = RELEASE_GRACE_MS
+        self._push.release()
         return []
 
-    def _count_down_grace(self, at: float) -> Actions:
-        push = self._push
-        push.sent_ms += FRAME_MS
-        if push.grace_ms is None:
-            return []
-        push.grace_ms -= FRAME_MS
-        if push.grace_ms > 0:
-            return []
-        self._push = PushToTalk()
-        # The grace is ours, not the user's: a mere tap must not count as a turn.
-        if push.sent_ms - RELEASE_GRACE_MS < MIN_COMMIT_MS:
-            return [Send(events.InputAudioBufferClear())]
-        self._turn_ended(at)
-        self._responses.want()
-        return [Send(events.InputAudioBufferCommit())]
+    def _end_of_push(self, at: float) -> Actions:
+        match self._push.frame_sent():
+            case "commit":
+                self._turn_ended(at)
+                self._responses.want()
+                return [Send(events.InputAudioBufferCommit())]
+            case "clear":
+                return [Send(events.InputAudioBufferClear())]
+            case None:
+                return []
 
     # ------------------------------------------------------------------------------ other inputs
 
@@ -342,42 +319,26 @@ class Conversation:
         actions = self._interrupt("text", server_cancels=False)
         self._typed_count += 1
         item_id = f"typed_{self._typed_count:04d}"
-        row = self.transcript.row(item_id, "user")
-        row.text, row.is_spoken = text, False
-        self.transcript.settle(row)
         self.timing.turn_ended(at)
         self.counts.turns += 1
         self._responses.want()
         content = [{"type": "input_text", "text": text}]
         item = Item({"id": item_id, "type": "message", "role": "user", "content": content})
-        return [
-            *actions,
-            Send(events.ConversationItemCreate(item=item)),
-            Tell(reports.UserReport(item_id=item_id, text=text, final=True)),
-        ]
+        told = self._scribe.user_typed(item_id, text)
+        return [*actions, Send(events.ConversationItemCreate(item=item)), Tell(told)]
 
     def _tool_finished(self, call_id: str, output: str, failed: bool) -> Actions:
         call = self._tools.finished(call_id)
         if call is None:
             return []
-        row = self.transcript.get(call.item_id)
-        if row is not None:
-            row.text = f"{call.name}({call.arguments}) → {output}"
-            self.transcript.settle(row)
         if not self._tools.are_running:
             self._responses.want()
         item = Item({"type": "function_call_output", "call_id": call_id, "output": output})
-        told: Actions = [
-            Send(events.ConversationItemCreate(item=item)),
-            Tell(
-                reports.ToolReport(
-                    call_id=call_id, name=call.name, arguments=call.arguments, output=output
-                )
-            ),
-        ]
+        told = self._scribe.call_ended(call, output)
+        actions: Actions = [Send(events.ConversationItemCreate(item=item)), Tell(told)]
         if failed:
-            told.append(_error(f"{call.name} failed: {output}", source="tool"))
-        return told
+            actions.append(_error(f"{call.name} failed: {output}", source="tool"))
+        return actions
 
     def _noticed(self, message: str, source: Literal["audio", "connection", "note"]) -> Actions:
         if source == "note":
@@ -422,14 +383,11 @@ class Conversation:
 
     def _playback_stopped(self, emitted: dict[tuple[str, int], int]) -> Actions:
         cut, whole = self._answers.interrupted(emitted)
-        told = [one for item_id in whole for one in self._settle_heard(item_id)]
+        heard = [one for item_id in whole for one in self._scribe.answer_heard(item_id)]
         if not cut:
-            return told
+            return _told(heard)
         self.counts.interruptions += 1
-        repairs: Actions = []
-        for item in cut:
-            repairs += self._repair(item)
-            told += self._mark_interrupted(item)
+        repairs = [action for item in cut for action in self._repair(item)]
         first = cut[0]
         barge_in = reports.BargeInReport(
             item_id=first.item_id,
@@ -437,7 +395,8 @@ class Conversation:
             received_ms=first.item_received_ms,
             by=self._stopped_by,
         )
-        return [*repairs, Tell(barge_in), *told]
+        rows = [self._scribe.answer_cut(item) for item in cut]
+        return [*repairs, *_told([*heard, barge_in, *rows])]
 
     def _repair(self, item: ItemHeard) -> Actions:
         """Make the server's memory of an item what was heard of it."""
@@ -460,14 +419,6 @@ class Conversation:
         self._deleted.add(item_id)
         return [Send(events.ConversationItemDelete(item_id=item_id))]
 
-    def _mark_interrupted(self, item: ItemHeard) -> Actions:
-        row = self.transcript.row(item.item_id, "assistant")
-        row.interrupted = True
-        row.audio_is_complete = item.is_complete
-        row.heard_ms, row.received_ms = item.item_heard_ms, item.item_received_ms
-        self.transcript.settle(row)
-        return [self._tell_assistant(row)]
-
     # ------------------------------------------------------------------------------ server events
 
     def _received(self, event: Event | UnknownEvent | MalformedEvent, at: float) -> Actions:
@@ -487,7 +438,7 @@ class Conversation:
         update = events.SessionUpdate(event_id=SETTINGS_EVENT_ID, session=wanted)
         actions: Actions = [Send(update)]
         if self.is_manual and self._options.talk_at_start:
-            self._push = PushToTalk(is_open=True)
+            self._push.press()
         return actions
 
     def _session_updated(self, event: events.SessionUpdated, _: float) -> Actions:
@@ -527,8 +478,7 @@ class Conversation:
 
     def _speech_started(self, event: events.InputAudioBufferSpeechStarted, _: float) -> Actions:
         self._user_speaks = True
-        if event.item_id:
-            self.transcript.row(event.item_id, "user")
+        self._scribe.user_began(event.item_id)
         server_cancels = (self._detection or {}).get("interrupt_response") is not False
         return self._interrupt("voice", server_cancels=server_cancels)
 
@@ -543,8 +493,7 @@ class Conversation:
 
     def _committed(self, event: events.InputAudioBufferCommitted, at: float) -> Actions:
         self._user_speaks = False
-        self.transcript.row(event.item_id, "user")
-        self.transcript.place(event.item_id, event.previous_item_id)
+        self._scribe.user_committed(event.item_id, event.previous_item_id)
         if self._settings.transcription_model:
             self._owed.transcripts[event.item_id] = at + OWED_S
         if (self._detection or {}).get("create_response", self._detection is not None):
@@ -562,68 +511,44 @@ class Conversation:
         | events.ConversationItemDone,
         _: float,
     ) -> Actions:
-        item = event.item
-        if item.type != "message" or item.role not in ("user", "assistant") or not item.id:
-            return []
-        if item.id in self._deleted:
-            return []
-        row = self.transcript.row(item.id, "user" if item.role == "user" else "assistant")
-        if not isinstance(event, events.ConversationItemDone):
-            self.transcript.place(item.id, event.previous_item_id)
-        if row.speaker == "user" and item.text and not row.text:
-            row.text = item.text
+        if event.item.id not in self._deleted:
+            is_new = not isinstance(event, events.ConversationItemDone)
+            self._scribe.placed(event.item, event.previous_item_id, is_new=is_new)
         return []
 
     def _item_deleted(self, event: events.ConversationItemDeleted, _: float) -> Actions:
-        row = self.transcript.get(event.item_id)
-        if row is not None and not row.interrupted:
-            self.transcript.remove(event.item_id)
+        self._scribe.deleted(event.item_id)
         return []
 
     def _user_delta(self, event: events.InputAudioTranscriptionDelta, _: float) -> Actions:
-        row = self.transcript.row(event.item_id, "user")
-        if row.is_final or not event.delta:
-            return []
-        row.text += event.delta
-        return [Tell(reports.UserReport(item_id=row.item_id, text=row.text, final=False))]
+        return _told(self._scribe.user_delta(event))
 
     def _user_text(self, event: events.InputAudioTranscriptionCompleted, _: float) -> Actions:
-        row = self.transcript.row(event.item_id, "user")
-        row.text = event.transcript.strip()
-        # xAI sends several of these, each with all the text so far.
-        is_final = (event.unknown or {}).get("status") != "in_progress"
-        if is_final:
-            self._user_row_is_final(row)
-        return [Tell(reports.UserReport(item_id=row.item_id, text=row.text, final=is_final))]
+        report = self._scribe.user_text(event)
+        if report.final:
+            self._owed.transcripts.pop(event.item_id, None)
+        if report.final and not report.text:
+            # Noise, or nothing that was understood: there will be no answer to it either.
+            self._owed.response_until = 0.0
+        return [Tell(report)]
 
     def _user_failed(self, event: events.InputAudioTranscriptionFailed, _: float) -> Actions:
-        self._user_row_is_final(self.transcript.row(event.item_id, "user"))
+        self._scribe.user_failed(event.item_id)
+        self._owed.transcripts.pop(event.item_id, None)
         message = f"your words could not be transcribed: {event.error.message or event.error.code}"
         return [_error(message, source="server", code=event.error.code)]
 
-    def _user_row_is_final(self, row: Row) -> None:
-        self._owed.transcripts.pop(row.item_id, None)
-        self.transcript.settle(row)
-        if not row.text:
-            # Noise, or nothing that was understood: there will be no answer to it either.
-            self._owed.response_until = 0.0
-
     def _response_created(self, event: events.ResponseCreated, at: float) -> Actions:
         self._owed.response_until = 0.0
-        self._settle_users_without_transcript()
+        if not (self._settings.transcription_model or self._user_speaks):
+            self._scribe.users_are_final()
         self.timing.response_created(at)
         cancel = self._responses.created(event.response.id)
         return [] if cancel is None else [Send(cancel)]
 
-    def _settle_users_without_transcript(self) -> None:
-        if not (self._settings.transcription_model or self._user_speaks):
-            for row in self.transcript:
-                if row.speaker == "user" and not row.is_settled:
-                    self.transcript.settle(row)
-
     def _output_item_added(self, event: events.ResponseOutputItemAdded, _: float) -> Actions:
         if event.item.type == "message" and not self._responses.is_silenced(event.response_id):
-            self.transcript.row(event.item.id, "assistant")
+            self._scribe.answer_began(event.item.id)
         return []
 
     def _output_item_done(self, event: events.ResponseOutputItemDone, _: float) -> Actions:
@@ -633,11 +558,7 @@ class Conversation:
         call = self._tools.start(item)
         if call is None:
             return []
-        row = self.transcript.row(call.item_id, "tool")
-        row.text, row.is_spoken = f"{call.name}({call.arguments})", False
-        report = reports.ToolReport(
-            call_id=call.call_id, name=call.name, arguments=call.arguments, output=None
-        )
+        report = self._scribe.call_began(call)
         return [Tell(report), CallTool(call.call_id, call.name, call.arguments)]
 
     def _audio_delta(self, event: events.ResponseOutputAudioDelta, at: float) -> Actions:
@@ -649,8 +570,7 @@ class Conversation:
         if not pcm:
             return []
         self.timing.delta_received(event.item_id, at)
-        row = self.transcript.row(event.item_id, "assistant")
-        row.received_ms = self._answers.received_ms(event.item_id)
+        self._count_received(event.item_id)
         return [Play(event.item_id, event.content_index, pcm)]
 
     def _audio_done(self, event: events.ResponseOutputAudioDone, _: float) -> Actions:
@@ -660,38 +580,32 @@ class Conversation:
         rest = self._answers.complete(item_id, content_index)
         if rest is None:
             return []
-        row = self.transcript.row(item_id, "assistant")
-        row.received_ms = self._answers.received_ms(item_id)
-        row.audio_is_complete = self._answers.is_complete(item_id)
+        self._count_received(item_id)
         play: Actions = [Play(item_id, content_index, rest)] if rest else []
         return [*play, FinishPart(item_id, content_index)]
 
-    def _assistant_delta(
+    def _count_received(self, item_id: str) -> None:
+        received_ms = self._answers.received_ms(item_id)
+        is_complete = self._answers.is_complete(item_id)
+        self._scribe.audio_received(item_id, received_ms, is_complete=is_complete)
+
+    def _answer_delta(
         self,
         event: events.ResponseOutputAudioTranscriptDelta | events.ResponseOutputTextDelta,
         _: float,
     ) -> Actions:
         if self._responses.is_silenced(event.response_id):
             return []
-        row = self.transcript.row(event.item_id, "assistant")
-        if row.is_settled or not event.delta:
-            return []
-        row.text += event.delta
-        return [self._tell_assistant(row)]
+        return _told(self._scribe.answer_delta(event.item_id, event.delta))
 
     def _spoken_text(self, event: events.ResponseOutputAudioTranscriptDone, _: float) -> Actions:
-        return self._text_is_final(event.response_id, event.item_id, event.transcript)
+        if not self._responses.is_silenced(event.response_id):
+            self._scribe.answer_text(event.item_id, event.transcript)
+        return []
 
     def _written_text(self, event: events.ResponseOutputTextDone, _: float) -> Actions:
-        return self._text_is_final(event.response_id, event.item_id, event.text)
-
-    def _text_is_final(self, response_id: str, item_id: str, text: str) -> Actions:
-        row = self.transcript.row(item_id, "assistant")
-        if self._responses.is_silenced(response_id) or row.is_settled:
-            return []
-        if len(text) > len(row.text):
-            row.text = text
-        row.is_final = True
+        if not self._responses.is_silenced(event.response_id):
+            self._scribe.answer_text(event.item_id, event.text)
         return []
 
     def _response_done(self, event: events.ResponseDone, _: float) -> Actions:
@@ -711,26 +625,15 @@ class Conversation:
 
     def _forget_unheard(self, item: Item) -> Actions:
         """A message that was cut off before any of it was heard is no part of the conversation."""
-        row = self.transcript.get(item.id)
-        was_heard = row is not None and (
-            row.heard_ms > 0 or (row.is_settled and not row.interrupted)
-        )
-        if item.type != "message" or was_heard:
+        if item.type != "message" or self._scribe.was_heard(item.id):
             return []
-        if row is not None and not row.interrupted:
-            self.transcript.remove(item.id)
+        self._scribe.deleted(item.id)
         return self._delete(item.id)
 
     def _settle_unspoken(self, item: Item) -> Actions:
         if item.type != "message" or self._answers.has_audio(item.id):
             return []
-        row = self.transcript.row(item.id, "assistant")
-        if row.is_settled:
-            return []
-        row.text = row.text or item.text
-        row.is_spoken = False
-        self.transcript.settle(row)
-        return [self._tell_assistant(row)]
+        return _told(self._scribe.answer_written(item))
 
     # ------------------------------------------------------------------------------ the speaker
 
@@ -742,16 +645,8 @@ class Conversation:
         self._answers.played(item_id, content_index)
         if not (self._answers.is_complete(item_id) and self._answers.is_played(item_id)):
             return []
-        return self._settle_heard(item_id)
-
-    def _settle_heard(self, item_id: str) -> Actions:
-        row = self.transcript.get(item_id)
         self._answers.forget(item_id)
-        if row is None or row.is_settled:
-            return []
-        row.heard_ms = row.received_ms
-        self.transcript.settle(row)
-        return [self._tell_assistant(row)]
+        return _told(self._scribe.answer_heard(item_id))
 
     # ------------------------------------------------------------------------------ small things
 
@@ -762,25 +657,16 @@ class Conversation:
         request = self._responses.next_request()
         return [] if request is None else [Send(request)]
 
-    def _tell_assistant(self, row: Row) -> Tell:
-        return Tell(
-            reports.AssistantReport(
-                item_id=row.item_id,
-                text=row.text,
-                final=row.is_settled,
-                heard_ms=row.heard_ms,
-                received_ms=row.received_ms,
-                interrupted=row.interrupted,
-                heard_text=self.transcript.heard_text(row),
-            )
-        )
-
     def _new_decoder(self) -> WireDecoder:
         return WireDecoder(self._settings.output_format)
 
     def _initial_detection(self) -> JsonDict | None:
         detection = self._settings.turn_detection
         return None if detection is None else detection.to_wire()
+
+
+def _told(told: Iterable[reports.Report]) -> Actions:
+    return [Tell(report) for report in told]
 
 
 def _error(message: str, *, source: str, code: str = "") -> Tell:
@@ -819,9 +705,9 @@ _HANDLERS: Final[dict[type, _Handler]] = {
     events.ResponseOutputItemDone: Conversation._output_item_done,
     events.ResponseOutputAudioDelta: Conversation._audio_delta,
     events.ResponseOutputAudioDone: Conversation._audio_done,
-    events.ResponseOutputAudioTranscriptDelta: Conversation._assistant_delta,
+    events.ResponseOutputAudioTranscriptDelta: Conversation._answer_delta,
     events.ResponseOutputAudioTranscriptDone: Conversation._spoken_text,
-    events.ResponseOutputTextDelta: Conversation._assistant_delta,
+    events.ResponseOutputTextDelta: Conversation._answer_delta,
     events.ResponseOutputTextDone: Conversation._written_text,
     events.ResponseDone: Conversation._response_done,
 }

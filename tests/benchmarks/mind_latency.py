@@ -1,5 +1,5 @@
 """How fast a mind answers and stops: `mind_latency.py [small|standard|URL]`."""
-# ruff: noqa: E402, T201
+# ruff: noqa: T201
 
 import statistics
 import sys

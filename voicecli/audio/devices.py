@@ -62,6 +62,8 @@ _OFFSETS_KEPT: Final = 128
 "Callbacks whose clock offsets are compared, twice over."
 _CLOCK_JUMP_S: Final = 0.5
 _PARTS_KEPT: Final = 8
+_REBUFFER_MS: Final = 60
+"After a gap; halves the gaps of a server that sends short deltas at the pace of real time."
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,7 @@ class DeviceSpeaker:
         self._lock = threading.Lock()
         self._report: Callable[[SpeakerReport], None] | None = None
         self._device_underflows = 0
-        self._playout = Playout()
+        self._playout = _playout(WIRE_RATE_HZ)
         self._converter = _PartConverter(WIRE_RATE_HZ)
 
     @property
@@ -321,7 +323,7 @@ class DeviceSpeaker:
         """A stream of this rate begins, and what was queued is forgotten; for `AudioDevices`."""
         with self._lock:
             self._device_underflows += self._playout.underflows
-            self._playout = Playout(rate_hz)
+            self._playout = _playout(rate_hz)
         self._converter = _PartConverter(rate_hz)
 
     def take(self, samples: int, dac_at: float, underflowed: bool) -> tuple[bytes, bool]:
@@ -343,6 +345,10 @@ class DeviceSpeaker:
         """Say that the device is gone; for the loop's thread."""
         if self._report is not None:
             self._report(Failed(message))
+
+
+def _playout(rate_hz: int) -> Playout:
+    return Playout(rate_hz, rebuffer_samples=samples_of_ms(_REBUFFER_MS, rate_hz))
 
 
 class _PartConverter:

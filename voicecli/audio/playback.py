@@ -123,10 +123,9 @@ class Playout:
 
     Args:
         rate_hz: Rate of all audio in and out, and of the sample counts given back.
-        hold_samples: A part begins only when this much of it is queued, or it is closed.
-        rebuffer_samples: After the queue ran empty inside a part, the part goes on only when this
-            much is queued again, or it is closed: one gap instead of many when audio arrives at the
-            pace of real time with jitter.
+        hold_samples: A part begins when this much is queued, or it is closed, or it waited so long.
+        rebuffer_samples: After the queue ran empty inside a part, the same for going on: fewer gaps
+            when audio arrives at the pace of real time with jitter.
     """
 
     def __init__(
@@ -142,6 +141,8 @@ class Playout:
         self._fade = b""
         self._spans: deque[_Span] = deque()
         self._flowing: _Part | None = None
+        self._held_samples = 0
+        "Silence given while something was queued and held back."
         self._sounding = False
         self._sounding_until = -math.inf
         self._events: list[PlayoutEvent] = []
@@ -207,6 +208,8 @@ class Playout:
         if filled == samples:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._run_dry(dac_at + filled / self._rate_hz)
+        if self._queue:
+            self._held_samples += samples - filled
         pieces.append(bytes((samples - filled) * SAMPLE_BYTES))
         return b"".join(pieces)
 
@@ -235,6 +238,7 @@ class Playout:
         self._parts.clear()
         self._spans.clear()
         self._last = self._flowing = None
+        self._held_samples = 0
         return heard
 
     def heard(self, at: float) -> list[Heard]:
@@ -282,7 +286,7 @@ class Playout:
         if part is self._flowing or part.closed:
             return True
         needed = self._rebuffer_samples if part.handed else self._hold_samples
-        return self._queued >= needed
+        return self._queued + self._held_samples >= needed
 
     def _take_chunk(self, most_samples: int, dac_at: float) -> bytes:
         chunk = self._queue[0]
@@ -298,6 +302,7 @@ class Playout:
         elif part is not self._flowing:
             self.underflows += 1
         self._flowing = part
+        self._held_samples = 0
         self._account(part, samples_in(piece), dac_at)
         return piece
 

@@ -290,8 +290,13 @@ def _open_private(path: Path, keep_bytes: int) -> IO[bytes]:
     """Open for writing at `keep_bytes`, cutting off what is behind it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
     file = os.fdopen(handle, "r+b")
-    file.truncate(keep_bytes)
-    file.seek(keep_bytes)
+    try:
+        if file.seek(0, os.SEEK_END) > keep_bytes:
+            file.truncate(keep_bytes)
+        file.seek(keep_bytes)
+    except OSError:
+        file.close()
+        raise
     return file
 
 

@@ -20,11 +20,8 @@ ROOT = Path(__file__).parent.parent
 LAUNCHER = """
 import sys
 sys.path[:0] = {paths!r}
-import importlib.util, typer
-path = sys.path[0] + "/voicecli/cli/serve.py"
-spec = importlib.util.spec_from_file_location("serve_command", path)
-command = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(command)
+import typer
+from voicecli.cli import serve as command
 from engine_fakes import FakeEars, FakeMind, FakeVoice
 from voicecli.engine.stages import Models
 command._make_models = lambda *_: Models(FakeEars("Hi."), FakeMind("Yes."), FakeVoice())
@@ -129,8 +126,9 @@ def test_the_child_ends_when_its_parent_is_killed() -> None:
         async with connect(url) as socket:
             await socket.recv()
             process.kill()
-            with pytest.raises(ConnectionClosed):
+            with pytest.raises(ConnectionClosed) as closed:
                 await socket.recv()
+        assert closed.value.rcvd is not None, "it said goodbye to its clients"
         await process.wait()
 
     asyncio.run(run())

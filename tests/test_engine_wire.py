@@ -2,11 +2,20 @@
 
 import asyncio
 import base64
+import importlib.util
 from typing import Any
 
+import pytest
 from engine_fakes import FakeMind, clip, silence
 from openai import AsyncOpenAI
-from test_serve import models, serving
+from test_serve import models, send, serving, until
+from websockets.asyncio.client import connect
+
+from voicecli.engine.ears import MoonshineEars
+from voicecli.engine.mind import load_mind
+from voicecli.engine.stages import Models
+from voicecli.engine.store import ModelStore
+from voicecli.engine.voices import HibariVoice
 
 
 def test_the_client_of_the_openai_package_can_talk_to_the_engine() -> None:
@@ -43,3 +52,33 @@ def test_the_client_of_the_openai_package_can_talk_to_the_engine() -> None:
 
     asyncio.run(run())
     assert [said.text for said in mind.asked[0]] == ["Be brief.", "Go forward."]
+
+
+def _weights_are_present() -> bool:
+    installed = all(importlib.util.find_spec(one) for one in ("onnxruntime", "hibari"))
+    return installed and ModelStore().is_present("moonshine-tiny-en")
+
+
+@pytest.mark.skipif(not _weights_are_present(), reason="the weights of the models are not here")
+def test_the_real_ears_and_voice_hold_a_conversation() -> None:
+    def real() -> Models:
+        store = ModelStore()
+        ears = MoonshineEars(store.path("moonshine-tiny-en"))
+        return Models(ears, load_mind("rules", store), HibariVoice())
+
+    async def run() -> None:
+        async with serving(real) as url, connect(url, compression=None) as socket:
+            transcription = {"model": "whisper-1"}
+            session = {"type": "realtime", "audio": {"input": {"transcription": transcription}}}
+            await send(socket, "session.update", session=session)
+            audio = base64.b64encode(silence(300) + clip() + silence(700)).decode()
+            await send(socket, "input_audio_buffer.append", audio=audio)
+            told = await until(socket, "response.done")
+        (heard,) = [one for one in told if one["type"].endswith("transcription.completed")]
+        assert "forward ten meters" in heard["transcript"].lower()
+        said = told[-1]["response"]["output"][0]["content"][0]["transcript"]
+        assert "forward ten meters" in said.lower()
+        deltas = [one["delta"] for one in told if one["type"] == "response.output_audio.delta"]
+        assert len(b"".join(map(base64.b64decode, deltas))) > 48_000
+
+    asyncio.run(run())

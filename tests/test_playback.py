@@ -276,6 +276,16 @@ def test_audio_is_never_held_back_longer_than_the_hold():
     assert list(unpacked(device.emitted))[20:] == [0] * 5 + [1000] + [0] * 2
 
 
+def test_each_gap_is_held_anew():
+    queue = playout(rebuffer_samples=6)
+    device = Device(queue)
+    for _ in range(3):
+        queue.enqueue("a", 0, loud(1))
+        device.run(*[1] * 7)
+    assert list(unpacked(device.emitted)) == [1000] + [0] * 6 + ([0] * 5 + [1000] + [0]) * 2
+    assert queue.underflows == 2
+
+
 def test_a_rebuffering_part_goes_on_when_it_is_finished():
     queue = playout(rebuffer_samples=60)
     device = Device(queue)

@@ -58,6 +58,7 @@ async def send(socket: ClientConnection, type: str, **fields: Any) -> None:
 
 async def receive(socket: ClientConnection) -> Shown:
     text = await socket.recv()
+    assert isinstance(text, str), "events go in text frames"
     check_server_event(text)
     shown: Shown = json.loads(text)
     return shown

@@ -17,7 +17,6 @@ from voicecli.errors import ConfigError
 
 if TYPE_CHECKING:
     from voicecli.engine.stages import Models
-    from voicecli.engine.store import PullProgress
 
 EARS_MODEL = "moonshine-tiny-en"
 # Once the parent is gone nobody waits for a slow goodbye.
@@ -126,26 +125,14 @@ def _make_models(
 
 def _pull_ears() -> None:
     """Fetch what the ears need, if it is missing; say so, for it is a download."""
+    from voicecli.cli.models import pull_models
     from voicecli.engine.store import ModelStore
 
     store = ModelStore()
     if store.is_present(EARS_MODEL):
         return
     _say(f"fetching the ears ({EARS_MODEL}), once")
-    store.pull(EARS_MODEL, _Progress())
-
-
-class _Progress:
-    """Says every tenth of a download on a line."""
-
-    def __init__(self) -> None:
-        self._told = ("", 0)
-
-    def __call__(self, progress: PullProgress) -> None:
-        tenths = 10 * progress.done_bytes // max(progress.total_bytes, 1)
-        if (progress.file, tenths) != self._told:
-            self._told = (progress.file, tenths)
-            _say(f"{progress.file}: {10 * tenths} %")
+    pull_models(store, [EARS_MODEL], to_stderr=True)
 
 
 def _url(host: str, port: int) -> str:

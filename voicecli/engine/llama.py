@@ -1,6 +1,7 @@
 """A mind with its weights on this machine, run by llama.cpp inside this process."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,6 +166,9 @@ def _load(weights: Path, threads: int) -> Any:
     parameters.n_parallel = 1
     parameters.verbosity = -1
     parameters.use_jinja = True
+    # The library also listens on a port of this machine, which nobody needs: a key that nobody has
+    # shuts it. Calls from inside are not asked for it.
+    parameters.api_keys = [secrets.token_hex()]
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = threads
     try:

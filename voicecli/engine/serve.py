@@ -99,7 +99,7 @@ async def serve(
             max_size=MAX_FRAME_BYTES,
             ping_interval=PING_INTERVAL_S,
             ping_timeout=PING_TIMEOUT_S,
-            close_timeout=1.0,
+            close_timeout=0.5,
             server_header=None,
         )
     except OSError as exc:

@@ -20,6 +20,7 @@ from voicecli.protocol.events import (
 )
 
 AUDIO_DELTA = next(s for s in SERVER_SAMPLES if s["type"] == "response.output_audio.delta")
+SEGMENT = next(s for s in SERVER_SAMPLES if s["type"].endswith("transcription.segment"))
 
 NO_EVENTS = {
     "empty": b"",
@@ -48,6 +49,7 @@ NO_EVENTS = {
     "wrong type of a field": b'{"type":"conversation.item.deleted","item_id":[1]}',
     "missing field": b'{"type":"conversation.item.deleted"}',
     "item is a list": b'{"type":"conversation.item.added","item":[]}',
+    "not a number, as text": json.dumps(SEGMENT | {"start": "nan"}).encode(),
     "no base64": json.dumps(AUDIO_DELTA | {"delta": "@@@"}).encode(),
 }
 

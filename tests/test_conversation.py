@@ -92,7 +92,7 @@ def test_unknown_and_malformed_events_change_nothing():
     assert talk.feed(MIC) == [Send(APPEND)]
 
 
-# ------------------------------------------------------------------------------------ the microphone
+# --------------------------------------------------------------------------------- the microphone
 
 
 def test_a_muted_microphone_sends_silence_so_that_the_servers_clock_goes_on():
@@ -363,7 +363,7 @@ def test_the_latency_of_a_turn_runs_from_the_voices_end_to_the_first_sample():
     assert (turn.first_delta_ms, turn.first_sound_ms) == (300, 312)
 
 
-# ------------------------------------------------------------------------------------------- the end
+# ---------------------------------------------------------------------------------------- the end
 
 
 def finish_of(actions):

@@ -87,6 +87,24 @@ def test_without_any_device_that_is_said():
         choose_device([device(0, "Odd")], None, "input")
 
 
+def test_without_portaudio_the_error_says_how_to_install_it(tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    program = (
+        "from voicecli.audio.devices import list_devices\n"
+        "from voicecli.errors import AudioDeviceError\n"
+        "try:\n"
+        "    list_devices()\n"
+        "except AudioDeviceError as error:\n"
+        "    print(error.message, bool(error.hint), error.exit_code)\n"
+    )
+    root = os.path.dirname(os.path.dirname(__file__))
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "PortAudio is not installed True 3\n"
+
+
 # --- the clock ----------------------------------------------------------------------------------
 
 

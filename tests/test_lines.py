@@ -166,6 +166,24 @@ def test_a_reader_that_has_gone_ends_the_talk_once_and_without_an_error(kind: st
     binary.close()
 
 
+class Broken(io.StringIO):
+    """A pipe without a reader, and without a descriptor that could be led elsewhere."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_nothing_is_written_after_the_reader_has_gone() -> None:
+    lines = PlainLines(Broken(), Broken())
+
+    def tell_twice() -> None:
+        lines.tell(answer(), 0.0)
+        lines.tell(answer(), 0.0)
+        lines.tell(reports.NoteReport(message="so"), 0.0)
+
+    assert asyncio.run(_delivered_after(lines, tell_twice)) == [QuitPressed()]
+
+
 class Tty(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -283,7 +283,8 @@ if sys.platform != "win32":
             fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
             self.stream = open(self.theirs, "w", encoding="utf-8")  # noqa: SIM115
             self.console = Console(file=self.stream, force_terminal=True, width=60, height=12)
-            self.screen = TerminalScreen(Terminal(self.console))
+            self.now = 100.0
+            self.screen = TerminalScreen(Terminal(self.console), clock=lambda: self.now)
             self.delivered: asyncio.Queue[inputs.Input] = asyncio.Queue()
 
         async def __aenter__(self) -> "Talker":
@@ -360,6 +361,15 @@ if sys.platform != "win32":
                 pressed = await talker.type(b" ")
                 released = await talker.type(b"  ")
                 return [pressed, released]
+
+        assert asyncio.run(talk()) == [inputs.TalkPressed(), inputs.TalkReleased()]
+
+    def test_the_talk_key_ends_with_its_release_where_the_terminal_tells() -> None:
+        async def talk() -> list[inputs.Input]:
+            async with Talker(manual=True) as talker:
+                pressed = await talker.type(b"\x1b[?0u ")
+                talker.now += 1.0
+                return [pressed, await talker.type(b"\x1b[32;1:3u")]
 
         assert asyncio.run(talk()) == [inputs.TalkPressed(), inputs.TalkReleased()]
 

@@ -296,6 +296,25 @@ def test_shortened_text_fits(text: str, width: int) -> None:
     assert text.endswith(tail(text, width))
 
 
+def test_an_emoji_is_counted_as_wide_as_any_terminal_makes_it() -> None:
+    assert cells("❤") == 1
+    assert cells("❤\ufe0f") == 2
+
+
+def test_a_break_does_not_part_what_is_one_sign() -> None:
+    text = "ab👩\u200d👧"
+    assert wrap(text, 5) == [(0, 2), (2, 5)]
+    assert wrap("abe\u0301", 3) == [(0, 4)]
+    assert shorten(text, 5, "") == "ab"
+
+
+def test_what_a_row_knows_to_be_heard_is_heard_even_when_the_speaker_has_forgotten_it() -> None:
+    talk = Talk()
+    row = Row("a", "assistant", "one two", heard_ms=1000, received_ms=1000, audio_is_complete=True)
+    picture = live_view(talk.conversation, QUIET, SMALL, [row])
+    assert styled(picture, "two") == ""
+
+
 def test_wide_characters_are_counted_as_two_columns() -> None:
     row = Row("a", "user", text="潮は月に引かれて満ちる", is_settled=True)
     lines = plain(settled_row(row, Transcript(), Frame(width=20)))

@@ -6,7 +6,7 @@ at most once until the loop has looked. Everything else, rate conversion include
 loop's thread.
 
 Capture and playback are two streams on purpose. One full-duplex stream would share a clock, but on
-ALSA through PulseAudio it keeps a whole core busy for good after its first underflow; and capture
+ALSA through PulseAudio an underflow can leave it keeping a whole core busy for good; and capture
 would need blocks as short, and as costly, as playback.
 
 Opening and closing may hang inside a sound server that does not answer, so each runs

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,7 +228,7 @@ class Plan:
 
 
 def _plan(
-    flags: dict[str, object], file: Path | None, profile: str | None, *, as_json: bool
+    flags: Mapping[str, object], file: Path | None, profile: str | None, *, as_json: bool
 ) -> Plan:
     from voicecli import config as configuration
     from voicecli.tools import functions

@@ -88,7 +88,7 @@ class RulesMind:
         text = said[last].text.strip() if last is not None else ""
         plain = _plain(text)
         if last is None or not plain:
-            return Answer("I did not hear anything.")
+            return Answer("I did not hear anything.", sure=False)
         asked = _Asked(text, plain, _without_courtesy(plain), said[:last], self._now)
         for skill in _SKILLS:
             if (answer := skill(asked)) is not None:

@@ -28,6 +28,11 @@ Decoded: TypeAlias = Event | UnknownEvent | MalformedEvent
 
 EXCERPT_CHARS: Final = 200
 
+_UNKNOWN: Final = "*unknown"
+"How the field `unknown` of an event is called where events are made of JSON objects."
+
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
 
 def _from_json(kind: type, value: object) -> object:
     if issubclass(kind, JsonObject):
@@ -54,7 +59,7 @@ def encode(event: Event | UnknownEvent) -> bytes:
     if event.unknown is UNSET:
         return _encoder.encode(event)
     fields: JsonDict = msgspec.to_builtins(event, enc_hook=_to_json)
-    fields |= fields.pop("*unknown")
+    fields |= fields.pop(_UNKNOWN)
     return _encoder.encode(fields)
 
 
@@ -64,7 +69,7 @@ class Codec:
     def __init__(self, events: Sequence[type[Event]]) -> None:
         self._types: dict[str, type[Event]] = {_tag(event): event for event in events}
         self._known: dict[type[Event], frozenset[str]] = {
-            event: frozenset(event.__struct_encode_fields__) for event in events
+            event: frozenset(event.__struct_encode_fields__) - {_UNKNOWN} for event in events
         }
         # The union exists only at run time, so no type checker can follow it.
         union: Any = Union[tuple(events)]  # noqa: UP007
@@ -74,14 +79,15 @@ class Codec:
         """One message of the wire as a value; never raises."""
         try:
             event: Event = self._fast.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             return self._decode_forgivingly(text)
-        return event
+        # A field of that very name is one that we do not know, like any other.
+        return event if event.unknown is UNSET else self._decode_forgivingly(text)
 
     def _decode_forgivingly(self, text: str | bytes) -> Decoded:
         try:
             fields = _objects.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        except _UNREADABLE as exc:
             return _malformed(f"not JSON: {exc}", text)
         if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
             return _malformed("not an object with a `type`", text)
@@ -91,12 +97,22 @@ class Codec:
         known = {key: value for key, value in fields.items() if key in self._known[kind]}
         unknown = {k: v for k, v in fields.items() if k not in known and k != "type"}
         if unknown:
-            known["*unknown"] = unknown
+            known[_UNKNOWN] = unknown
         try:
-            event: Event = msgspec.convert(known, kind, strict=False, dec_hook=_from_json)
-        except (msgspec.MsgspecError, RecursionError) as exc:
+            return _converted(known, kind)
+        except _UNREADABLE:
+            pass
+        # Servers made from typed models write every optional field, with null.
+        given = {key: value for key, value in known.items() if value is not None}
+        try:
+            return _converted(given, kind)
+        except _UNREADABLE as exc:
             return _malformed(f"{fields['type']}: {exc}", text)
-        return event
+
+
+def _converted(fields: JsonDict, kind: type[Event]) -> Event:
+    event: Event = msgspec.convert(fields, kind, strict=False, dec_hook=_from_json)
+    return event
 
 
 def _tag(event: type[Event]) -> str:

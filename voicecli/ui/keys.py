@@ -182,10 +182,10 @@ class KeyDecoder:
         number = int(code)
         if number in _CODE_NAMES:
             return Key(_CODE_NAMES[number], action=action)
-        # 57344 and on: modifiers, media keys and others that write nothing.
-        if 0xD800 <= number <= 0xF8FF or not chr(number).isprintable():
-            return None
         character = chr(number)
+        if not character.isprintable():
+            # From 57344 on, in the private use area: modifiers, media keys and the like.
+            return None
         if held & _CTRL:
             return Key(f"ctrl-{character}", action=action)
         if held & _ALT:

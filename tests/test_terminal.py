@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -283,8 +284,10 @@ if sys.platform != "win32":
             fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
             self.stream = open(self.theirs, "w", encoding="utf-8")  # noqa: SIM115
             self.console = Console(file=self.stream, force_terminal=True, width=60, height=12)
-            self.now = 100.0
-            self.screen = TerminalScreen(Terminal(self.console), clock=lambda: self.now)
+            self.ahead_s = 0.0
+            self.screen = TerminalScreen(
+                Terminal(self.console), clock=lambda: time.monotonic() + self.ahead_s
+            )
             self.delivered: asyncio.Queue[inputs.Input] = asyncio.Queue()
 
         async def __aenter__(self) -> "Talker":
@@ -368,7 +371,7 @@ if sys.platform != "win32":
         async def talk() -> list[inputs.Input]:
             async with Talker(manual=True) as talker:
                 pressed = await talker.type(b"\x1b[?0u ")
-                talker.now += 1.0
+                talker.ahead_s = 1.0
                 return [pressed, await talker.type(b"\x1b[32;1:3u")]
 
         assert asyncio.run(talk()) == [inputs.TalkPressed(), inputs.TalkReleased()]

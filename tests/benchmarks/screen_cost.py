@@ -4,7 +4,7 @@ One minute of a talk is drawn 8 times a second while a long answer is heard, and
 while nothing happens, on a terminal of 80x24 that takes everything. CPU time of this process is
 counted.
 """
-# ruff: noqa: E402, T201
+# ruff: noqa: E402
 
 import io
 import statistics

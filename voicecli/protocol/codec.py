@@ -1,7 +1,7 @@
 """Events to JSON text and back, the same for both ends.
 
 The common case is one pass: text straight into the typed value, base64 audio included. What that
-pass does not take (old event names, fields we do not know, numbers as text) goes a second, slower
+pass does not take (old event names, fields we do not know, nulls) goes a second, slower
 way which is forgiving. What is no event at all comes back as a value, never as an exception, so a
 hostile server cannot end the receive loop.
 """
@@ -111,7 +111,7 @@ class Codec:
 
 
 def _converted(fields: JsonDict, kind: type[Event]) -> Event:
-    event: Event = msgspec.convert(fields, kind, strict=False, dec_hook=_from_json)
+    event: Event = msgspec.convert(fields, kind, dec_hook=_from_json)
     return event
 
 

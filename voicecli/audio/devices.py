@@ -45,9 +45,9 @@ Clock = Callable[[], float]
 Kind = Literal["input", "output"]
 _T = TypeVar("_T")
 
-DEFAULT_BLOCK_MS: Final = 5.0
-"Of playback; docs/audio.md says what longer and shorter blocks cost."
-CAPTURE_BLOCK_MS: Final = 10.0
+DEFAULT_BLOCK_MS: Final = 20 / 3
+"Of playback, 160 samples at 24 kHz; docs/audio.md says what longer and shorter ones cost."
+CAPTURE_BLOCK_MS: Final = 20.0
 
 _WAITING_FRAMES: Final = 50
 "Microphone frames that may wait for the loop; then the oldest is dropped and counted."
@@ -217,7 +217,6 @@ class DeviceMicrophone:
         self.dropped_frames = 0
         self._deliver: Callable[[bytes], None] | None = None
         self._waiting: deque[bytes] = deque()
-        self._delivered = 0
         self._zero_frames = 0
         self.opened(WIRE_RATE_HZ)
 
@@ -228,7 +227,7 @@ class DeviceMicrophone:
 
     @property
     def silent(self) -> bool:
-        return self._zero_frames >= min(self._delivered, _SILENT_AFTER_FRAMES) > 0
+        return self._zero_frames >= _SILENT_AFTER_FRAMES
 
     async def start(self, deliver: Callable[[bytes], None]) -> None:
         self._waiting.clear()
@@ -260,7 +259,6 @@ class DeviceMicrophone:
         while self._waiting and self._deliver is not None:
             captured = self._resampler.process(self._waiting.popleft())
             for frame in self._frames.push(captured):
-                self._delivered += 1
                 self._zero_frames = self._zero_frames + 1 if is_digital_silence(frame) else 0
                 self._deliver(frame)
 

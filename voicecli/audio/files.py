@@ -23,7 +23,6 @@ from voicecli.audio.pcm import (
     SILENT_FRAME,
     WIRE_RATE_HZ,
     Framer,
-    is_digital_silence,
     ms_of_samples,
 )
 from voicecli.audio.playback import Heard, Playout
@@ -37,7 +36,6 @@ Clock = Callable[[], float]
 _FRAME_S: Final = FRAME_MS / 1000
 _MOST_LATE_FRAMES: Final = 50
 "After a stall of the loop as many frames are caught up; older ones are dropped and counted."
-_SILENT_AFTER_FRAMES: Final = 100
 _PIPE_FRAMES: Final = 50
 "Read ahead from a pipe; then its writer has to wait."
 _PIPE_DRY_FRAMES: Final = 5
@@ -60,8 +58,6 @@ class _PacedMicrophone:
         self._timer: asyncio.TimerHandle | None = None
         self._begun_at = 0.0
         self._ticks = 0
-        self._delivered = 0
-        self._zero_frames = 0
 
     @property
     def ended(self) -> bool:
@@ -69,7 +65,8 @@ class _PacedMicrophone:
 
     @property
     def silent(self) -> bool:
-        return self._zero_frames >= min(self._delivered, _SILENT_AFTER_FRAMES) > 0
+        """Never: a file that holds silence is what somebody wanted to be heard."""
+        return False
 
     async def start(self, deliver: Callable[[bytes], None]) -> None:
         await self._prepare()
@@ -103,12 +100,7 @@ class _PacedMicrophone:
         self._schedule(deliver)
         for frame in frames[len(lost) :]:
             if frame is not None and self._timer is not None:
-                self._count(frame)
                 deliver(frame)
-
-    def _count(self, frame: bytes) -> None:
-        self._delivered += 1
-        self._zero_frames = self._zero_frames + 1 if is_digital_silence(frame) else 0
 
 
 class SilentMicrophone(_PacedMicrophone):

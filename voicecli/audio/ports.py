@@ -39,7 +39,7 @@ class Microphone(Protocol):
 
     @property
     def silent(self) -> bool:
-        """The last 2 s (or all, if younger than that but begun) were exactly zero."""
+        """A device that gave nothing but exact zeros for 2 s; always false for a file or pipe."""
 
 
 class Speaker(Protocol):

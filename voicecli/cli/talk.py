@@ -316,8 +316,15 @@ def _session(plan: Plan, connection: Connection, audio: AudioEdges, screen: Scre
     )
 
 
+_ENDING_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
+)
+
+
 class _signals:
-    """Ctrl-C and SIGTERM end the talk in good order while the block runs."""
+    """Ctrl-C, SIGTERM and a closed terminal end the talk in good order while the block runs."""
 
     def __init__(self, quit_talk: Callable[[], None]) -> None:
         self._quit = quit_talk
@@ -329,7 +336,7 @@ class _signals:
         def ask(*_: object) -> None:
             loop.call_soon_threadsafe(self._quit)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ENDING_SIGNALS:
             self._before[number] = signal.signal(number, ask)
 
     def __exit__(self, *_: object) -> None:

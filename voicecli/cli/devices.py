@@ -1,14 +1,15 @@
 """`voicecli devices`: the microphones and speakers there are."""
 
-import dataclasses
-import json
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from voicecli.audio.devices import DeviceInfo, list_devices, quiet_stderr
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from voicecli.audio.devices import DeviceInfo
 
 
 def devices_command(
@@ -21,24 +22,34 @@ def devices_command(
     Raises:
         AudioDeviceError: PortAudio is missing; the hint says how to install it.
     """
+    from voicecli.audio.devices import list_devices, quiet_stderr
+
     with quiet_stderr():
         devices = list_devices()
     if as_json:
+        import dataclasses
+        import json
+
         typer.echo(json.dumps([dataclasses.asdict(device) for device in devices], indent=2))
     elif devices:
+        from rich.console import Console
+
         Console().print(_table(devices))
     else:
         typer.echo("no sound devices; files, pipes and `none` work without one")
 
 
 def _table(devices: list[DeviceInfo]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("index", "name", "host API", "in", "out", "default rate", "default", box=None)
     for device in devices:
         defaults = {"mic": device.is_default_input, "speaker": device.is_default_output}
         table.add_row(
             str(device.index),
-            device.name,
-            device.host_api,
+            Text(device.name),
+            Text(device.host_api),
             str(device.input_channels or "-"),
             str(device.output_channels or "-"),
             f"{device.default_rate_hz} Hz",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +45,8 @@ def list_models(
             }
             for model in store.models.values()
         ]
+        import json
+
         typer.echo(json.dumps(rows, indent=2))
         return
     _print_table(store)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
 import os
 import sys
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +12,8 @@ import typer
 from voicecli.errors import ConfigError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from voicecli.engine.stages import Models
 
 EARS_MODEL = "moonshine-tiny-en"
@@ -53,6 +51,8 @@ def serve_command(
                 "is what you want",
             )
         _say(f"warning: anyone who can reach {host} can use this engine and hear its answers")
+    import logging
+
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
 
     def make_models() -> Models:
@@ -71,6 +71,8 @@ def _run(
     *,
     ends_with_stdin: bool,
 ) -> None:
+    import asyncio
+
     async def run() -> None:
         from voicecli.engine.serve import serve
 
@@ -95,6 +97,7 @@ def _run(
 
 def _end_with_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """Stop when stdin ends, as it does when the parent is gone in whatever way."""
+    import threading
 
     def wait() -> None:
         while os.read(0, 4096):
@@ -148,6 +151,8 @@ def _greet(host: str, port: int) -> None:
 
 
 def _announce(host: str, port: int) -> None:
+    import json
+
     typer.echo(json.dumps({"url": _url(host, port), "port": port}))
     sys.stdout.flush()
 

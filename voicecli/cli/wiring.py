@@ -1,0 +1,180 @@
+"""One talk put together: decided, its edges opened and wired, and ended in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from voicecli.cli.edges import AudioEdges
+    from voicecli.config import Config, Destination, Local
+    from voicecli.connection import Connection
+    from voicecli.session import Screen, Session
+    from voicecli.tools.functions import Functions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One talk, decided before anything is opened."""
+
+    config: Config
+    target: Destination
+    local: Local | None
+    "The embedded engine's settings, when it is the server."
+    functions: Functions
+    as_json: bool
+
+    @property
+    def uses_devices(self) -> bool:
+        from voicecli.cli.edges import is_device
+
+        return is_device(self.config.audio.mic) or is_device(self.config.audio.speaker)
+
+
+def plan(
+    flags: Mapping[str, object], file: Path | None, profile: str | None, *, as_json: bool
+) -> Plan:
+    """Decide what can be decided before anything is opened: models are fetched, functions loaded.
+
+    Args:
+        flags: values from the command line, by key of the configuration.
+        file: the configuration file, None for the usual one.
+        profile: the part of it to use, None for none.
+        as_json: print JSON lines.
+
+    Raises:
+        VoicecliError: something is wrong with the configuration, the functions or the models.
+    """
+    from voicecli import config as configuration
+    from voicecli.tools import functions
+
+    config = configuration.load(flags, path=file, profile=profile).config
+    target = configuration.destination(config)
+    target.headers(os.environ)  # A missing key shows now, before a device is opened.
+    loaded = functions.load(Path(config.tools).expanduser()) if config.tools else None
+    local = None
+    if target.name == "local":
+        from voicecli.cli.local import prepare_models
+
+        local = prepare_models(config.local)
+    return Plan(config, target, local, loaded or functions.Functions(), as_json)
+
+
+def run(plan: Plan) -> None:
+    """Hold the talk that was planned.
+
+    Raises:
+        VoicecliError: it could not begin or go on.
+    """
+    with ExitStack() as stack:
+        if plan.uses_devices:
+            from voicecli.audio.devices import quiet_stderr
+
+            stack.enter_context(quiet_stderr())
+        asyncio.run(_talk(plan))
+
+
+async def _talk(plan: Plan) -> None:
+    from voicecli.cli.edges import open_screen
+
+    screen = open_screen(as_json=plan.as_json, speaker=plan.config.audio.speaker)
+    # What a function of the user's prints must not get into the lines or the audio.
+    sys.stdout, printed = sys.stderr, sys.stdout
+    try:
+        async with AsyncExitStack() as stack:
+            connection, audio = await _open(plan, stack)
+            stack.push_async_callback(screen.close)
+            session = _session(plan, connection, audio, screen)
+            with _signals(session.quit):
+                await session.run()
+    finally:
+        sys.stdout = printed
+
+
+async def _open(plan: Plan, stack: AsyncExitStack) -> tuple[Connection, AudioEdges]:
+    """Open the sound and the connection at the same time; the first failure ends both."""
+    from voicecli.cli.edges import open_audio
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            connecting = tasks.create_task(_connect(plan, stack))
+            audio = await stack.enter_async_context(open_audio(plan.config.audio))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return connecting.result(), audio
+
+
+async def _connect(plan: Plan, stack: AsyncExitStack) -> Connection:
+    from voicecli.connection import Address, Connection, url_with_model
+
+    url = plan.target.url
+    if plan.local is not None:
+        from voicecli.cli.local import engine
+
+        url = await stack.enter_async_context(engine(plan.local))
+    address = Address(url_with_model(url, plan.target.model), plan.target.headers(os.environ))
+    connection = await Connection.open(address)
+    stack.push_async_callback(connection.close)
+    return connection
+
+
+def _session(plan: Plan, connection: Connection, audio: AudioEdges, screen: Screen) -> Session:
+    from voicecli.cli.edges import is_file_like
+    from voicecli.config import session_settings
+    from voicecli.conversation import Conversation, Options
+    from voicecli.session import Session
+
+    config = plan.config
+    settings = session_settings(
+        config, is_local=plan.local is not None, tools=plan.functions.schemas
+    )
+    options = Options(
+        settings=settings,
+        server=plan.target.name,
+        linger_s=config.talk.linger_s,
+        max_minutes=config.talk.max_minutes or None,
+        talk_at_start=is_file_like(config.audio.mic),
+    )
+    return Session(
+        conversation=Conversation(options),
+        connection=connection,
+        microphone=audio.microphone,
+        speaker=audio.speaker,
+        screen=screen,
+        tools=plan.functions,
+    )
+
+
+_ENDING_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
+)
+
+
+class _signals:
+    """Ctrl-C, SIGTERM and a closed terminal end the talk in good order while the block runs."""
+
+    def __init__(self, quit_talk: Callable[[], None]) -> None:
+        self._quit = quit_talk
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def ask(*_: object) -> None:
+            loop.call_soon_threadsafe(self._quit)
+
+        for number in _ENDING_SIGNALS:
+            self._before[number] = signal.signal(number, ask)
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)

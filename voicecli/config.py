@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_type_hints
 
@@ -191,24 +191,50 @@ def load(
     file = named or default_file()
     content = _read(file, must_exist=named is not None)
     profiles = content.pop("profiles", {})
-    layers: list[tuple[str, Values]] = [(str(file), flatten(content))]
+    layers = [_layer(str(file), content)]
     wanted = profile or environ.get(ENV_PROFILE)
     if wanted:
-        layers.append((f"{file} [profiles.{wanted}]", _profile(profiles, wanted, file)))
-    layers += [(name, {key: value}) for name, key, value in _from_environment(environ)]
+        layers.append(_layer(f"{file} [profiles.{wanted}]", _profile(profiles, wanted, file)))
+    layers += [_Layer(name, {key: value}) for name, key, value in _from_environment(environ)]
     given = {key: value for key, value in flags.items() if value is not None}
-    layers += [(f"--{_flag(key)}", {key: value}) for key, value in given.items()]
+    layers += [_Layer(f"--{_flag(key)}", {key: value}) for key, value in given.items()]
     return _merge(layers)
 
 
-def _merge(layers: list[tuple[str, Values]]) -> Effective:
+@dataclass(frozen=True)
+class _Layer:
+    """Values of one origin; servers apart, since their names may hold dots."""
+
+    origin: str
+    values: Values
+    servers: Mapping[str, Server] = field(default_factory=dict)
+
+
+def _layer(origin: str, content: Values) -> _Layer:
+    servers = content.get("servers", {})
+    rest = {key: value for key, value in content.items() if key != "servers"}
+    try:
+        return _Layer(origin, flatten(rest), msgspec.convert(servers, dict[str, Server]))
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"[servers] in {origin}: {_plain(exc)}") from exc
+
+
+def _merge(layers: list[_Layer]) -> Effective:
     merged: Values = {}
+    servers: dict[str, Server] = {}
     origins: dict[str, str] = {}
-    for origin, values in layers:
-        _check(values, origin)
-        merged |= values
-        origins |= dict.fromkeys(values, origin)
-    return Effective(msgspec.convert(_nested(merged), Config, strict=False), origins)
+    for layer in layers:
+        _check(layer.values, layer.origin)
+        merged |= layer.values
+        servers |= layer.servers
+        origins |= dict.fromkeys(layer.values, layer.origin)
+        origins |= {key: layer.origin for name in layer.servers for key in _keys_of(name)}
+    config = msgspec.convert(_nested(merged), Config, strict=False)
+    return Effective(msgspec.structs.replace(config, servers=servers), origins)
+
+
+def _keys_of(server: str) -> list[str]:
+    return [f"servers.{server}.{name}" for name in Server.__struct_fields__]
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> Values:
@@ -284,15 +310,9 @@ _FLAGS: Final = {
 
 def _check(values: Values, origin: str) -> None:
     for key, value in values.items():
-        if key not in all_keys() and not key.startswith("servers."):
+        if key not in all_keys():
             raise ConfigError(f"unknown key {key!r} in {origin}", _nearest(key))
-        if not key.startswith("servers."):
-            _check_value(key, value, origin)
-    servers = _nested({k: v for k, v in values.items() if k.startswith("servers.")})
-    try:
-        msgspec.convert(servers.get("servers", {}), dict[str, Server])
-    except msgspec.ValidationError as exc:
-        raise ConfigError(f"[servers] in {origin}: {_plain(exc)}") from exc
+        _check_value(key, value, origin)
 
 
 def _check_value(key: str, value: object, origin: str) -> None:

@@ -61,6 +61,9 @@ SILENT_FRAME: Final = bytes(FRAME_BYTES)
 OWED_S: Final = 5.0
 "How long an answer, or a transcript, is expected after a turn before we stop waiting for it."
 
+ONSET_S: Final = 1.0
+"How much later than the voice the server may notice that it began."
+
 SETTINGS_EVENT_ID: Final = "settings"
 
 _KEY_ERRORS: Final = frozenset({"invalid_api_key", "unauthorized", "authentication_error"})
@@ -91,8 +94,13 @@ class Owed:
     response_until: float = 0.0
     transcripts: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def until(self) -> float:
+        """When nothing of it is expected any more."""
+        return max(self.response_until, *self.transcripts.values(), 0.0)
+
     def anything(self, at: float) -> bool:
-        return at < self.response_until or any(at < until for until in self.transcripts.values())
+        return at < self.until
 
 
 @dataclass
@@ -136,6 +144,7 @@ class Conversation:
         self._deleted: set[str] = set()
         self._typed_count = 0
         self._mic_ended = False
+        self._turn_began_at = 0.0
         self._busy_at = 0.0
         self._is_finished = False
 
@@ -174,7 +183,7 @@ class Conversation:
             case inputs.MicEnded():
                 return self._mic_is_through(at)
             case inputs.TalkPressed():
-                return self._talk_pressed()
+                return self._talk_pressed(at)
             case inputs.TalkReleased():
                 return self._talk_released()
             case inputs.MuteToggled():
@@ -222,6 +231,11 @@ class Conversation:
 
     def is_busy(self, at: float) -> bool:
         """Whether something is being said, played or owed."""
+        return self._is_occupied or self._owed.anything(at)
+
+    @property
+    def _is_occupied(self) -> bool:
+        """Whether something goes on that will end by an input, not by the time."""
         return (
             not self._is_configured
             or self._user_speaks
@@ -229,7 +243,6 @@ class Conversation:
             or self._answers.are_open
             or self._responses.is_busy
             or self._tools.are_running
-            or self._owed.anything(at)
         )
 
     def next_timer(self) -> float | None:
@@ -237,9 +250,8 @@ class Conversation:
         times = []
         if self._options.max_minutes is not None:
             times.append(self._options.max_minutes * 60)
-        if self._mic_ended:
-            owed = [self._owed.response_until, *self._owed.transcripts.values()]
-            times.append(max(self._busy_at, *owed) + self._options.linger_s)
+        if self._mic_ended and not self._is_occupied:
+            times.append(max(self._busy_at, self._owed.until) + self._options.linger_s)
         return min(times) if times else None
 
     def summary(self, at: float, reason: str, dropped_frames: int, underflows: int) -> Tell:
@@ -290,9 +302,10 @@ class Conversation:
         self._busy_at = at
         return self._talk_released() if self.is_manual else []
 
-    def _talk_pressed(self) -> Actions:
+    def _talk_pressed(self, at: float) -> Actions:
         if not self.is_manual or not self._is_configured or not self._push.press():
             return []
+        self._turn_began_at = at
         actions = self._interrupt("key", server_cancels=False)
         return [*actions, Send(events.InputAudioBufferClear())]
 
@@ -476,8 +489,9 @@ class Conversation:
             return []
         return [_error(message, source="server", code=error.code)]
 
-    def _speech_started(self, event: events.InputAudioBufferSpeechStarted, _: float) -> Actions:
+    def _speech_started(self, event: events.InputAudioBufferSpeechStarted, at: float) -> Actions:
         self._user_speaks = True
+        self._turn_began_at = at
         self._scribe.user_began(event.item_id)
         server_cancels = (self._detection or {}).get("interrupt_response") is not False
         return self._interrupt("voice", server_cancels=server_cancels)
@@ -489,7 +503,10 @@ class Conversation:
 
     def _turn_ended(self, at: float) -> None:
         self.counts.turns += 1
-        self.timing.turn_ended(at, self._voice_end.at)
+        voice_end = self._voice_end.at
+        if voice_end is not None and voice_end < self._turn_began_at - ONSET_S:
+            voice_end = None
+        self.timing.turn_ended(at, voice_end)
 
     def _committed(self, event: events.InputAudioBufferCommitted, at: float) -> Actions:
         self._user_speaks = False

@@ -56,7 +56,9 @@ class Responses:
     def created(self, response_id: str) -> ResponseCancel | None:
         """A response has begun; gives the cancellation that was waiting for it."""
         self.active = response_id
-        self._wanted = self._met_another = False
+        # What is wanted since our request went out is not in the answer to that request.
+        self._wanted = self._wanted and self._in_flight is not None
+        self._met_another = False
         self._in_flight = None
         if not self._cancel_on_creation:
             return None

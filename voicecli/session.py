@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Final, Protocol
 
 from voicecli import actions, inputs
@@ -99,7 +99,8 @@ class Session:
         self._outbox = Outbox()
         self._began_at = connection.opened_at
         self._end: asyncio.Future[actions.Finish] = asyncio.get_running_loop().create_future()
-        self._pumps: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._task_group: asyncio.TaskGroup | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._level_dbfs = SILENCE_DBFS
@@ -112,20 +113,16 @@ class Session:
         Raises:
             VoicecliError: the talk could not go on.
         """
-        async with asyncio.TaskGroup() as pumps:
-            self._pumps = pumps
-            running = [
-                pumps.create_task(self._receive()),
-                pumps.create_task(self._send()),
-                pumps.create_task(self._draw()),
-            ]
-            await self._screen.start(self._step)
-            await self._speaker.start(self._speaker_reported)
-            await self._microphone.start(self._frame_came)
+        await self._screen.start(self._step)
+        await self._speaker.start(self._speaker_reported)
+        await self._microphone.start(self._frame_came)
+        async with asyncio.TaskGroup() as tasks:
+            self._task_group = tasks
+            for pump in (self._receive(), self._send(), self._draw()):
+                self._run_beside(pump)
             finish = await self._end
-            for pump in running:
-                pump.cancel()
-        self._pumps = None
+            for task in list(self._tasks):
+                task.cancel()
         self._wind_up(finish)
         if finish.error is not None:
             raise finish.error
@@ -160,13 +157,21 @@ class Session:
             case actions.StopPlayback():
                 self._step(inputs.PlaybackStopped(tuple(self._speaker.stop())))
             case actions.CallTool(call_id, name, arguments):
-                if self._pumps is not None:
-                    self._pumps.create_task(self._call_tool(call_id, name, arguments))
+                self._run_beside(self._call_tool(call_id, name, arguments))
             case actions.Tell(report):
                 self._screen.tell(report, at)
             case actions.Finish():
                 if not self._end.done():
                     self._end.set_result(action)
+
+    def _run_beside(self, work: Coroutine[None, None, None]) -> None:
+        """Run a pump or a function until it, or the talk, is over."""
+        if self._task_group is None or self._end.done():
+            work.close()
+            return
+        task = self._task_group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _now(self) -> float:
         return self._clock() - self._began_at

@@ -66,6 +66,8 @@ class Transcript:
 
     def place(self, item_id: str, previous_item_id: str | None) -> None:
         """Move a row to where the server says it belongs; unknown neighbours change nothing."""
+        if previous_item_id is None or item_id == previous_item_id:
+            return
         if item_id not in self._rows or previous_item_id not in self._rows:
             return
         self._order.remove(item_id)

@@ -175,11 +175,9 @@ class Response(JsonObject):
     @property
     def error_message(self) -> str:
         """Why it failed, as one line; empty when it did not."""
-        error = self._dict("status_details").get("error")
-        if not isinstance(error, dict):
-            return ""
-        told = [error.get("code"), error.get("message"), error.get("type")]
-        return next((one for one in (": ".join(t for t in told[:2] if t), told[2]) if one), "")
+        error = ErrorDetails(Response(self._dict("status_details"))._dict("error"))
+        told = ": ".join(one for one in (error.code, error.message) if one)
+        return told or error.type
 
     @property
     def output(self) -> list[Item]:

@@ -12,6 +12,7 @@ import asyncio
 import importlib.util
 import inspect
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,10 @@ from voicecli.errors import ConfigError
 TIME_LIMIT_S: Final = 30.0
 MAX_OUTPUT_CHARS: Final = 20_000
 "A longer output is cut: the model would pay for it with every answer."
+
+
+class _TooSlow(Exception):
+    """The time limit for functions has passed."""
 
 
 class Function:
@@ -50,13 +55,20 @@ class Function:
         }
 
     async def run(self, arguments: str, time_limit_s: float) -> object:
-        """Call it with JSON text; raises whatever it raises, or `TimeoutError`."""
+        """Call it with JSON text; raises whatever it raises, or `_TooSlow`."""
         checked = msgspec.json.decode(arguments or "{}", type=self._arguments, strict=False)
         given = {name: getattr(checked, name) for name in self._arguments.__struct_fields__}
-        async with asyncio.timeout(time_limit_s):
-            if inspect.iscoroutinefunction(self._call):
-                return await self._call(**given)
-            return await _in_thread(self._call, given, self.name)
+        limit = asyncio.timeout(time_limit_s)
+        try:
+            async with limit:
+                if inspect.iscoroutinefunction(self._call):
+                    return await self._call(**given)
+                return await _in_thread(self._call, given, self.name)
+        except TimeoutError as exc:
+            # A function may well have a time limit of its own.
+            if limit.expired():
+                raise _TooSlow from exc
+            raise
 
 
 class Functions:
@@ -89,12 +101,12 @@ class Functions:
             return _failure(f"there is no function {name!r}; there are: {known}")
         try:
             result = await function.run(arguments, self._time_limit_s)
-            return _as_text(result)[:MAX_OUTPUT_CHARS], False
-        except TimeoutError:
+            return _sendable(_as_text(result)), False
+        except _TooSlow:
             return _failure(f"{name} did not finish within {self._time_limit_s:g} seconds")
         except msgspec.MsgspecError as exc:
             return _failure(f"the arguments of {name} do not fit: {exc}")
-        except Exception as exc:  # noqa: BLE001 - whatever a function raises is its output
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever it raises is its output
             return _failure(f"{type(exc).__name__}: {exc}")
 
 
@@ -125,9 +137,11 @@ def _import(path: Path) -> ModuleType:
     if spec is None or spec.loader is None or not path.is_file():
         raise ConfigError(f"there is no Python file {str(path)!r}")
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses with postponed annotations look their module up.
+    sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as exc:  # someone else's file may raise anything
+    except (Exception, SystemExit) as exc:  # someone else's file may raise anything
         raise ConfigError(f"{str(path)!r} cannot be run: {type(exc).__name__}: {exc}") from exc
     return module
 
@@ -202,13 +216,13 @@ async def _in_thread(call: Callable[..., Any], given: Mapping[str, Any], name: s
 
     def run() -> None:
         value: object = None
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             value = call(**given)
         except StopIteration as exc:
             # A future cannot carry this one.
             error = RuntimeError(f"StopIteration: {exc}")
-        except Exception as exc:  # noqa: BLE001 - handed to the caller as it is
+        except BaseException as exc:  # noqa: BLE001 - handed to the caller as it is
             error = exc
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, value, error)
@@ -224,4 +238,9 @@ def _as_text(result: object) -> str:
 
 
 def _failure(message: str) -> tuple[str, bool]:
-    return msgspec.json.encode({"error": message}).decode(), True
+    return msgspec.json.encode({"error": _sendable(message)}).decode(), True
+
+
+def _sendable(text: str) -> str:
+    """Text that JSON can carry (a file's name may hold half surrogates), and not too much of it."""
+    return text[:MAX_OUTPUT_CHARS].encode("utf-8", "replace").decode()

@@ -81,7 +81,7 @@ def test_of_the_same_name_on_several_host_apis_the_default_one_is_meant():
 
 
 def test_without_any_device_that_is_said():
-    with pytest.raises(AudioDeviceError, match="there is no input device"):
+    with pytest.raises(AudioDeviceError, match="no input device"):
         choose_device([device(0, "Speaker", inputs=0)], None, "input")
     with pytest.raises(AudioDeviceError, match="no input default device"):
         choose_device([device(0, "Odd")], None, "input")

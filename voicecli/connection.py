@@ -8,6 +8,7 @@ shows up late on purpose of the API (the socket opens, an `error` event follows,
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -233,7 +234,7 @@ def _errors_of_opening(address: Address) -> Iterator[None]:
 
 
 def _os_reason(exc: OSError) -> str:
-    return exc.strerror or str(exc)
+    return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
 
 
 def _refused_upgrade(status: int, address: Address) -> VoicecliError:

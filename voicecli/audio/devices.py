@@ -131,7 +131,12 @@ def choose_device(devices: list[DeviceInfo], spec: int | str | None, kind: Kind)
     """`find_device` among `devices`."""
     usable = [device for device in devices if device.channels(kind) > 0]
     if not usable:
-        raise AudioDeviceError(f"there is no {kind} device", _SEE_DEVICES)
+        option = "--mic" if kind == "input" else "--speaker"
+        raise AudioDeviceError(
+            f"this machine has no {kind} device",
+            f"it works without one, on files and pipes: {option} FILE.wav, {option} - or "
+            f"{option} none",
+        )
     matching = _matching(usable, spec, kind)
     if len(matching) == 1:
         return matching[0]

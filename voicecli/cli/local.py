@@ -35,6 +35,11 @@ def prepare_models(local: Local) -> Local:
     from voicecli.engine.mind import TIERS
     from voicecli.engine.store import ModelStore
 
+    known = ("auto", "rules", *TIERS)
+    if local.mind not in known and not local.mind.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"unknown mind {local.mind!r}", f"it is one of {', '.join(known)}, or an http URL"
+        )
     store = ModelStore()
     mind = local.mind if local.mind != "auto" else _choose_mind(store)
     needed = [EARS, *([TIERS[mind]] if mind in TIERS else [])]

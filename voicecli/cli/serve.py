@@ -55,11 +55,16 @@ def serve_command(
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
 
+    if not announce:
+        # Whoever starts a child has seen to its models.
+        from voicecli.cli.local import prepare_models
+        from voicecli.config import Local
+
+        mind = prepare_models(Local(mind=mind)).mind
+
     def make_models() -> Models:
         return _make_models(mind, mind_model, mind_key_env, threads)
 
-    if not announce:
-        _pull_ears()
     _run(host, port, make_models, _announce if announce else _greet, ends_with_stdin=announce)
 
 
@@ -124,18 +129,6 @@ def _make_models(
     voice = HibariVoice()
     key_variable = mind_key_env or KEY_VARIABLE
     return Models(ears, load_mind(mind, store, model=mind_model, key_variable=key_variable), voice)
-
-
-def _pull_ears() -> None:
-    """Fetch what the ears need, if it is missing; say so, for it is a download."""
-    from voicecli.cli.models import pull_models
-    from voicecli.engine.store import ModelStore
-
-    store = ModelStore()
-    if store.is_present(EARS_MODEL):
-        return
-    _say(f"fetching the ears ({EARS_MODEL}), once")
-    pull_models(store, [EARS_MODEL], to_stderr=True)
 
 
 def _url(host: str, port: int) -> str:

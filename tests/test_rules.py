@@ -190,3 +190,8 @@ def test_rules_answer_first_only_what_they_are_sure_of(said: str, answer: str) -
     mind = RulesFirst(rules(), Parrot())
     assert mind.name == "parrot"
     assert "".join(mind.reply([Message("user", said)], stopped=lambda: False)) == answer
+
+
+@pytest.mark.parametrize("heard", ["Ten of clubs,", "Ten of clubs", "Ten of clubs."])
+def test_what_is_quoted_ends_with_one_full_stop(heard: str) -> None:
+    assert ask(heard) == "You said: Ten of clubs."

@@ -169,7 +169,8 @@ def _without_courtesy(plain: str) -> str:
 def _quoted(text: str) -> str:
     if len(text) > _QUOTED_CHARS:
         return text[:_QUOTED_CHARS].rsplit(" ", 1)[0].rstrip(" ,;:.") + "..."
-    return text if text[-1] in ".!?" else f"{text}."
+    # The ears end a sentence with whatever its melody suggests.
+    return text if text[-1] in ".!?" else f"{text.rstrip(' ,;:-')}."
 
 
 _Skill = Callable[[_Asked], Answer | None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import json
 import os
 import pty
@@ -20,20 +21,28 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
+from voicecli.engine.store import ModelStore
+
 ROOT = Path(__file__).resolve().parent.parent
 Line = dict[str, Any]
 
 
+def engine_can_run() -> bool:
+    """Whether the embedded engine and the weights of its ears are installed."""
+    modules = all(importlib.util.find_spec(name) for name in ("onnxruntime", "hibari"))
+    return modules and ModelStore().is_present("moonshine-tiny-en")
+
+
 def clean_environment(home: str, **more: str) -> dict[str, str]:
-    """Ours without keys and settings, with a home that is empty."""
-    kept = ("VOICECLI_MODELS",)
+    """Ours without keys and settings, with a home that is empty; models stay where they are."""
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name in kept or not name.startswith(("VOICECLI_", "OPENAI_", "XDG_"))
+        if not name.startswith(("VOICECLI_", "OPENAI_", "XDG_"))
     }
     return inherited | {
         "HOME": home, "XDG_CONFIG_HOME": home, "PYTHONPATH": str(ROOT),
+        "VOICECLI_MODELS": str(ModelStore().root),
         "TERM": "xterm-256color", "LC_ALL": "C.UTF-8",
     } | more  # fmt: skip
 

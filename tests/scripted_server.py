@@ -104,6 +104,10 @@ class Peer:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)
 
+    def stop_reading(self) -> None:
+        """Take nothing more from the network, a goodbye included."""
+        self._socket.transport.pause_reading()
+
     def reset(self) -> None:
         """End the connection by a TCP reset, in the middle of whatever is going on."""
         transport = self._socket.transport

@@ -38,12 +38,45 @@ EDGES = {
 }
 "All other modules are pure; a new one is, until it is written down here."
 
-IMPURE = set(
-    "asyncio concurrent contextvars datetime fcntl http io logging multiprocessing msvcrt os "
-    "pathlib queue random sched secrets select selectors shutil signal socket ssl subprocess "
-    "tempfile termios threading time urllib wave "
-    "hibari onnxruntime openai platformdirs sounddevice typer websockets xllamacpp".split()
-)
+IMPURE = {
+    "asyncio",
+    "concurrent",
+    "contextvars",
+    "datetime",
+    "fcntl",
+    "http",
+    "io",
+    "logging",
+    "multiprocessing",
+    "msvcrt",
+    "os",
+    "pathlib",
+    "queue",
+    "random",
+    "sched",
+    "secrets",
+    "select",
+    "selectors",
+    "shutil",
+    "signal",
+    "socket",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "termios",
+    "threading",
+    "time",
+    "urllib",
+    "wave",
+    "hibari",
+    "onnxruntime",
+    "openai",
+    "platformdirs",
+    "sounddevice",
+    "typer",
+    "websockets",
+    "xllamacpp",
+}
 "What a pure room imports none of: loops, threads, clocks, chance, and the world outside."
 
 HEAVY = {
@@ -159,9 +192,7 @@ def test_pure_rooms_import_no_loop_no_clock_and_no_world_outside():
 
 def test_pure_rooms_import_pure_rooms():
     assert (
-        offending(
-            lambda i: not is_edge(i.importer) and not i.is_for_types and is_edge(i.imported)
-        )
+        offending(lambda i: not is_edge(i.importer) and not i.is_for_types and is_edge(i.imported))
         == []
     )
 
@@ -227,7 +258,9 @@ def test_heavy_libraries_are_imported_where_they_are_first_needed():
 
 
 def loaded_by(statement: str) -> set[str]:
-    program = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
+    program = (
+        f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent
     )

@@ -1,6 +1,7 @@
 """The command line as a shell sees it: exit codes, messages, and a key that never appears."""
 
 import asyncio
+import importlib.util
 import json
 import os
 import signal
@@ -46,6 +47,17 @@ async def _echoes_key(socket: ServerConnection) -> None:
     await socket.close(3000, f"invalid key {given}")
 
 
+async def _closes_with_key(socket: ServerConnection) -> None:
+    assert socket.request is not None
+    await socket.close(3000, f"invalid key {socket.request.headers.get('Authorization', '')}")
+
+
+async def _closes_with_key_later(socket: ServerConnection) -> None:
+    await socket.send(json.dumps({"type": "session.created", "session": SESSION}))
+    await socket.recv()
+    await _closes_with_key(socket)
+
+
 async def _good(socket: ServerConnection) -> None:
     await socket.send(json.dumps({"type": "session.created", "session": SESSION}))
     async for text in socket:
@@ -74,6 +86,8 @@ async def _says(socket: ServerConnection, first: str | bytes) -> None:
 TALKS: dict[str, Any] = {
     "/wrong-key": _wrong_key,
     "/echoes-key": _echoes_key,
+    "/echoes-key-at-once": _closes_with_key,
+    "/echoes-key-later": _closes_with_key_later,
     "/good": _good,
     "/refuses-settings": _refuses_settings,
     "/leaves": _leaves,
@@ -129,10 +143,28 @@ def nobody() -> Iterator[str]:
 # -------------------------------------------------------------------------------- the command
 
 
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home without any configuration; some sound libraries write into it."""
+    _home.append(str(tmp_path_factory.mktemp("home")))
+    yield
+    _home.clear()
+
+
+_home: list[str] = []
+
+
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
-    home = str(ROOT / "tests" / "no-such-home")
-    own = {"HOME": home, "XDG_CONFIG_HOME": home, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ
+    }
+    own = {
+        "HOME": _home[0],
+        "XDG_CONFIG_HOME": _home[0],
+        "APPDATA": _home[0],
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUTF8": "1",
+    }
     return kept | own | more
 
 
@@ -228,6 +260,9 @@ def test_a_signal_ends_a_talk_in_good_order(url, number):
         (("--server", "ws://[::1"), "[::1"),
         (("--server", "ws://127.0.0.1:99999/v1/realtime"), "99999"),
         (("--server", "ws://127.0.0.1:http/"), "http"),
+        (("--server", "ws://127.0.0.1:0/v1/realtime"), "ws://"),
+        (("--server", "ws://host..name/v1/realtime"), "host..name"),
+        (("--vad", "server", "--idle-timeout-ms", "100"), "5000 to 30000"),
         (("--profile", "none"), "'none'"),
         (("--config", "none.toml"), "'none.toml'"),
         (("--tools", "none.py"), "'none.py'"),
@@ -375,14 +410,17 @@ def with_key(tmp_path, url):
 
 
 @pytest.mark.parametrize(
-    "path", [*(path for path in TALKS if path != "/echoes-key"), "/401", "/404", "/429"]
+    "path", [*(path for path in TALKS if "echoes" not in path), "/401", "/404", "/429"]
 )
 def test_a_key_is_in_no_output_however_a_talk_ends(with_key, path):
     assert "secret" not in with_key(path)
 
 
-def test_a_key_is_in_no_output_although_the_server_repeats_it(with_key):
-    assert "secret" not in with_key("/echoes-key")
+@pytest.mark.parametrize("path", [path for path in TALKS if "echoes" in path])
+def test_a_key_is_in_no_output_although_the_server_repeats_it(with_key, path):
+    output = with_key(path)
+    assert "refused the key" in output
+    assert "secret" not in output
 
 
 @pytest.mark.parametrize(
@@ -406,6 +444,18 @@ def test_a_key_in_the_query_of_a_url_is_not_repeated(url, path):
     args = ("--json", "--max-minutes", "0.003")
     done = run("talk", "--server", f"{url}{path}?api-key={KEY}", *QUIET, *args)
     assert "secret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "socks5"])
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(scheme):
+    if scheme == "socks5" and importlib.util.find_spec("python_socks") is not None:
+        pytest.skip("with python-socks it can be used")
+    proxy = f"{scheme}://me:{KEY}@127.0.0.1:9"
+    url = ("--server", "wss://server.invalid/v1/realtime")
+    done = run("--debug", "talk", *url, *QUIET, HTTPS_PROXY=proxy)
+    assert done.returncode == 2, done.stderr
+    assert "proxy" in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_a_password_in_a_url_that_cannot_be_used_is_not_repeated():

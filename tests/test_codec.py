@@ -87,9 +87,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) of a nested value."""
     pairs = list(value.items()) if isinstance(value, dict) else []
     pairs += list(enumerate(value)) if isinstance(value, list) else []
-    return [(value, key) for key, _ in pairs] + [
-        place for _, one in pairs for place in places(one)
-    ]
+    return [(value, key) for key, _ in pairs] + [place for _, one in pairs for place in places(one)]
 
 
 @st.composite

@@ -1,5 +1,6 @@
 """The configuration: layers, checks, and what a talk makes of it."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_without_a_file_of_ones_own_the_defaults_hold(tmp_path, monkeypatch):
 
 
 def test_every_key_is_listed_with_its_value():
-    assert list(load({}, environ={}))[0] == Setting("server", "auto", "default")
+    assert next(iter(load({}, environ={}))) == Setting("server", "auto", "default")
     assert [one.key for one in load({}, environ={})] == all_keys()
 
 
@@ -280,7 +281,7 @@ def test_the_example_has_every_key_with_its_default():
 
 def test_the_example_says_of_every_key_what_it_means():
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         if re.match(r"\w+ = ", line):
             assert before.startswith("# "), line
 
@@ -292,4 +293,3 @@ def test_the_examples_that_are_commented_out_are_right_and_name_every_field_of_a
     assert destination(Config(server="azure", servers=config.servers)).key_header == "api-key"
     server = set(example_keys(text)) - set(all_keys())
     assert {f"servers.azure.{name}" for name in Server.__struct_fields__} <= server
-

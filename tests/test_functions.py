@@ -1,8 +1,10 @@
-"""Plain Python functions as tools: described, checked, called, and never a way to break the talk."""
+"""Plain functions as tools: described, checked, called, and never a way to break the talk."""
 
 import asyncio
 import enum
 import json
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +227,21 @@ def test_a_function_that_never_ends_is_left_behind_when_its_time_is_up():
 
     assert "did not finish within 0.05 seconds" in told(stuck, time_limit_s=0.05)
     released.set()
+
+
+def test_a_function_that_never_ends_does_not_keep_the_program_alive():
+    program = (
+        "import asyncio, threading\n"
+        "from voicecli.tools.functions import Function, Functions\n"
+        "def stuck() -> None: threading.Event().wait()\n"
+        "functions = Functions([Function(stuck)], time_limit_s=0.01)\n"
+        "print(asyncio.run(functions.run('stuck', '{}')))\n"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, timeout=10, check=True, capture_output=True
+    )
+    assert b"did not finish" in done.stdout
 
 
 def test_a_time_limit_of_a_functions_own_is_told_as_its_own():

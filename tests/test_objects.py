@@ -104,7 +104,9 @@ def test_a_session_without_a_time_to_end_has_none():
 
 
 def test_tokens_of_several_responses_add_up():
-    assert usage_from({"total_tokens": 3}) + usage_from({"total_tokens": 4}) == Usage(total_tokens=7)
+    assert usage_from({"total_tokens": 3}) + usage_from({"total_tokens": 4}) == Usage(
+        total_tokens=7
+    )
 
 
 def test_cached_tokens_are_read_by_kind():
@@ -127,8 +129,24 @@ ODD = st.recursive(
 )
 FIELDS = st.dictionaries(
     st.sampled_from(
-        "id type role status content output usage audio status_details expires_at voice code "
-        "message turn_detection modalities event_id".split()
+        [
+            "id",
+            "type",
+            "role",
+            "status",
+            "content",
+            "output",
+            "usage",
+            "audio",
+            "status_details",
+            "expires_at",
+            "voice",
+            "code",
+            "message",
+            "turn_detection",
+            "modalities",
+            "event_id",
+        ]
     ),
     ODD
     | st.dictionaries(

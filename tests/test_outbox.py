@@ -33,7 +33,14 @@ def test_events_leave_in_the_order_in_which_they_came():
 
 def test_when_too_many_frames_wait_the_oldest_go_and_nothing_else_does():
     outbox = Outbox(max_frames=2)
-    for event in (InputAudioBufferCommit(), frame(1), ResponseCreate(), frame(2), frame(3), frame(4)):
+    for event in (
+        InputAudioBufferCommit(),
+        frame(1),
+        ResponseCreate(),
+        frame(2),
+        frame(3),
+        frame(4),
+    ):
         outbox.put(event)
     assert outbox.dropped_frames == 2
     assert emptied(outbox) == [InputAudioBufferCommit(), ResponseCreate(), frame(3), frame(4)]

@@ -429,5 +429,3 @@ def test_the_summary_is_the_last_thing_that_is_told():
     told = play(script).screen.told.all
     assert [type(one) for one in told].count(SummaryReport) == 1
     assert isinstance(told[-1], SummaryReport)
-
-

@@ -48,7 +48,9 @@ def test_every_combination_of_options_is_what_the_api_takes(detection):
         FORMATS, FORMATS, ["off", "near_field", "far_field"], [False, True], ALL_SET
     )
     for input_format, output_format, noise_reduction, only_one, name in choices:
-        more = {name: ALL_SET[name]} if only_one else ALL_SET | {name: SessionSettings.__dict__[name]}
+        more = (
+            {name: ALL_SET[name]} if only_one else ALL_SET | {name: SessionSettings.__dict__[name]}
+        )
         wire = SessionSettings(
             turn_detection=detection,
             input_format=input_format,
@@ -86,7 +88,9 @@ def test_everything_that_a_server_might_default_otherwise_is_said():
 
 
 def test_manual_turns_are_a_null_not_an_absence():
-    assert SessionSettings(turn_detection=None).to_wire()["audio"]["input"]["turn_detection"] is None
+    assert (
+        SessionSettings(turn_detection=None).to_wire()["audio"]["input"]["turn_detection"] is None
+    )
 
 
 def test_a_language_alone_does_not_ask_for_a_transcript():

@@ -4,8 +4,15 @@ import wave
 from pathlib import Path
 
 import pytest
-from helpers_conversation import AUTOMATIC, audio, created, session_created, session_updated
-from helpers_conversation import speech_started, speech_stopped
+from helpers_conversation import (
+    AUTOMATIC,
+    audio,
+    created,
+    session_created,
+    session_updated,
+    speech_started,
+    speech_stopped,
+)
 
 from voicecli import inputs
 from voicecli.actions import Tell

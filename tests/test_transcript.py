@@ -92,7 +92,11 @@ def test_of_an_answer_cut_off_in_the_making_the_speaking_rate_tells():
 
 def test_the_speaking_rate_is_learnt_from_answers_heard_whole_and_from_no_others():
     made = transcript("A", "B", "C", "U")
-    for item_id, text, ms in [("A", "x" * 40, 2000), ("B", "x" * 900, 1000), ("C", "x" * 900, 1000)]:
+    for item_id, text, ms in [
+        ("A", "x" * 40, 2000),
+        ("B", "x" * 900, 1000),
+        ("C", "x" * 900, 1000),
+    ]:
         row = made.row(item_id, "assistant")
         row.text, row.received_ms, row.audio_is_complete = text, ms, True
     made.row("B", "assistant").interrupted = True

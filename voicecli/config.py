@@ -169,6 +169,11 @@ def default_file() -> Path:
     return Path(platformdirs.user_config_dir("voicecli", appauthor=False)) / "config.toml"
 
 
+def named_file(path: Path | None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that was asked for: `path`, else that of `VOICECLI_CONFIG`, else none."""
+    return path or (Path(environ[ENV_CONFIG_FILE]) if environ.get(ENV_CONFIG_FILE) else None)
+
+
 def load(
     flags: Mapping[str, object],
     *,
@@ -187,7 +192,7 @@ def load(
     Raises:
         ConfigError: a file that cannot be read, an unknown key, a value out of range.
     """
-    named = path or (Path(environ[ENV_CONFIG_FILE]) if environ.get(ENV_CONFIG_FILE) else None)
+    named = named_file(path, environ)
     file = named or default_file()
     content = _read(file, must_exist=named is not None)
     profiles = content.pop("profiles", {})
@@ -362,7 +367,7 @@ class Destination:
         """The headers that let us in.
 
         Raises:
-            ConfigError: the key's environment variable is empty.
+            ConfigError: the key's environment variable is empty, or no header can carry it.
         """
         if not self.key_env:
             return {}
@@ -371,6 +376,11 @@ class Destination:
             raise ConfigError(
                 f"no key for {self.name!r}: the environment variable {self.key_env} is empty",
                 "set it, or talk to the embedded engine: voicecli talk --server local",
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigError(
+                f"the key in {self.key_env} holds characters that no key has",
+                "copy it anew: a line end or an ellipsis may have come along",
             )
         bearer = "Bearer " if self.key_header.lower() == "authorization" else ""
         return {self.key_header: bearer + key}

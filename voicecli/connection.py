@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -22,6 +23,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
+    InvalidProxy,
     InvalidStatus,
     InvalidURI,
     ProxyError,
@@ -82,8 +84,19 @@ class Address:
         """The address without query, user or password: safe to print."""
         parts = urlsplit(self.url)
         host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
+        host = f"[{host}]" if ":" in host else host
+        port = "" if parts.port is None else f":{parts.port}"
         return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+
+    def hide(self, text: str) -> str:
+        """`text` without the key: there are servers that repeat it when they refuse it."""
+        for value in self.headers.values():
+            text = text.replace(value.removeprefix("Bearer "), "[key]") if value else text
+        return text
+
+    def cause(self, exc: Exception) -> Exception | None:
+        """`exc` as the cause of another error; None if its text holds the key."""
+        return exc if self.hide(str(exc)) == str(exc) else None
 
 
 def url_with_model(url: str, model: str) -> str:
@@ -92,16 +105,26 @@ def url_with_model(url: str, model: str) -> str:
     Raises:
         ConfigError: this is no ws or wss URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+    if not _is_usable(url):
+        # What may be a password or a key is not repeated.
+        shown = re.sub(r"//.*@", "//", url.partition("?")[0])
         raise ConfigError(
-            f"{url!r} is not the URL of a Realtime server",
+            f"{shown!r} is not the URL of a Realtime server",
             "it begins with ws:// or wss://, as in ws://127.0.0.1:8765/v1/realtime",
         )
-    query = dict(parse_qsl(parts.query))
-    if model and "model" not in query:
-        query["model"] = model
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if model and "model" not in dict(query):
+        query.append(("model", model))
     return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query), ""))
+
+
+def _is_usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # Half an IPv6 address, a port that is none.
+        return False
 
 
 class Connection:
@@ -166,7 +189,7 @@ class Connection:
             try:
                 message = await self._socket.recv(decode=False)
             except ConnectionClosed as exc:
-                raise _reason_of_closing(exc, self._address) from exc
+                raise _reason_of_closing(exc, self._address) from self._address.cause(exc)
             yield SERVER_CODEC.decode(message)
             # A burst that has arrived already would never let go of the loop.
             if time.monotonic() - since > _FAIR_SHARE_S:
@@ -188,7 +211,7 @@ async def _first_event(socket: ClientConnection, address: Address) -> Decoded:
             "is it a Realtime server? a local one may still be loading its models",
         ) from exc
     except ConnectionClosed as exc:
-        raise _reason_of_closing(exc, address) from exc
+        raise _reason_of_closing(exc, address) from address.cause(exc)
     if isinstance(event, SessionCreated):
         return event
     if isinstance(event, ErrorEvent):
@@ -201,7 +224,7 @@ async def _first_event(socket: ClientConnection, address: Address) -> Decoded:
 
 def _refusal(event: ErrorEvent, address: Address) -> VoicecliError:
     error = event.error
-    told = error.message or error.code or error.type
+    told = address.hide(error.message or error.code or error.type)
     if error.code in ("invalid_api_key", "invalid_authentication", "unauthorized"):
         return NotAuthorized(f"{address.shown} refused the key: {told}", _KEY_HINT)
     return ConnectionFailed(f"{address.shown} refused the session: {told}")
@@ -214,7 +237,7 @@ def _errors_of_opening(address: Address) -> Iterator[None]:
     except InvalidStatus as exc:
         raise _refused_upgrade(exc.response.status_code, address) from exc
     except InvalidURI as exc:
-        raise ConfigError(f"{address.shown!r} is not a usable URL") from exc
+        raise ConfigError(f"{address.shown!r} is not a usable URL: {exc.msg}") from None
     except TimeoutError as exc:
         raise NetworkStalled(
             f"{address.shown} did not answer within {OPEN_TIMEOUT_S:.0f} seconds",
@@ -222,10 +245,24 @@ def _errors_of_opening(address: Address) -> Iterator[None]:
         ) from exc
     except ssl.SSLError as exc:
         raise ConnectionFailed(f"no secure connection to {address.shown}: {exc}") from exc
+    except InvalidProxy as exc:
+        # Its text is the proxy's URL, which may hold a password.
+        raise ConfigError(
+            f"the proxy for {address.shown} cannot be used: {exc.msg}",
+            "check the environment variables HTTPS_PROXY and HTTP_PROXY",
+        ) from None
+    except ImportError as exc:
+        raise ConfigError(
+            f"{address.shown} is behind a SOCKS proxy, which needs one more package",
+            "install it with: pip install python-socks",
+        ) from exc
+    except UnicodeError as exc:
+        raise ConfigError(f"{address.shown!r} has a host name that cannot exist") from exc
     except (InvalidHandshake, ProxyError) as exc:
         raise ConnectionFailed(
-            f"{address.shown} does not speak WebSocket: {exc}", "check the URL and any proxy"
-        ) from exc
+            f"{address.shown} does not speak WebSocket: {address.hide(str(exc))}",
+            "check the URL and any proxy",
+        ) from address.cause(exc)
     except OSError as exc:
         raise ConnectionFailed(
             f"cannot reach {address.shown}: {_os_reason(exc)}",
@@ -264,7 +301,7 @@ def _reason_of_closing(exc: ConnectionClosed, address: Address) -> VoicecliError
         if exc.sent is not None and exc.sent.code == 1009:
             return ProtocolError(f"{where} sent a message of more than 16 MiB")
         return ConnectionFailed(f"the connection to {where} was lost", "check the network")
-    code, reason = exc.rcvd.code, exc.rcvd.reason
+    code, reason = exc.rcvd.code, address.hide(exc.rcvd.reason)
     told = f"{reason or 'no reason given'} (close code {code})"
     if code in (3000, 4000) and any(word in reason for word in ("key", "auth")):
         return NotAuthorized(f"{where} refused the key: {told}", _KEY_HINT)

@@ -63,7 +63,7 @@ class BargeInReport(Report, frozen=True, kw_only=True, tag="barge_in"):
 class TurnReport(Report, frozen=True, kw_only=True, tag="turn"):
     """How long an answer took, in milliseconds from the end of the user's speech.
 
-    None where the point was never reached, or where the turn was typed and a stage does not exist.
+    None where the point was never reached. A typed turn counts from when it was sent.
     """
 
     item_id: str

@@ -1,4 +1,3 @@
-# ruff: noqa: T201, E402
 """What a barge-in comes to: how soon there is silence, and how true the truncation is.
 
     python tests/benchmarks/barge_in.py [--json] [--trials N] [--screen terminal|json]
@@ -22,7 +21,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from common import SCREENS, SAMPLES_PER_MS, Figures, Sounding, noise, pause, show, talking
+from common import SAMPLES_PER_MS, SCREENS, Figures, Sounding, noise, pause, show, talking
 from scripted_server import Peer
 from vsound import VirtualSound
 

@@ -1,4 +1,3 @@
-# ruff: noqa: T201, E402
 """What a talk costs: processor time and memory of the client's process, on the virtual sound card.
 
     python tests/benchmarks/client_cost.py [--json] [--seconds S] [--screen terminal|json]
@@ -24,7 +23,7 @@ from vsound import VirtualSound
 from voicecli.audio.resample import convert
 
 TURN_S = 10.0
-WORDS = "It is a truth universally acknowledged that a talk has to be about something. ".split()
+WORDS = ["It", "is", "a", "fact", "well", "known", "that", "a", "talk", "has", "to", "be", "made."]
 
 
 def main() -> None:
@@ -66,7 +65,8 @@ def measure(sound: VirtualSound, screen: str, seconds: float) -> list[Figures]:
         memory = _memory_mb(pid)
         stop.set()
         user.join()
-    per_minute = Figures(f"{screen}: user + system time a minute", "< 2", "s", [spent * 60 / seconds])
+    minute = [spent * 60 / seconds]
+    per_minute = Figures(f"{screen}: user + system time a minute", "< 2", "s", minute)
     start = Figures(f"{screen}: user + system time of the start", "", "s", [whole - spent])
     names = {"VmHWM": "peak RSS", "VmRSS": "RSS", "Pss": "PSS"}
     return [per_minute, start] + [

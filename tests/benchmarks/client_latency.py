@@ -1,4 +1,3 @@
-# ruff: noqa: T201, E402
 """How long the client takes, seen from outside, on the virtual sound card.
 
     python tests/benchmarks/client_latency.py [--json] [--trials N] [--starts N]
@@ -19,8 +18,18 @@ import threading
 from typing import Any
 
 import numpy as np
-from common import RATE_HZ, SCREENS, SAMPLES_PER_MS, Figures, Sounding, Tap, noise, pause
-from common import show, talking
+from common import (
+    RATE_HZ,
+    SAMPLES_PER_MS,
+    SCREENS,
+    Figures,
+    Sounding,
+    Tap,
+    noise,
+    pause,
+    show,
+    talking,
+)
 from scripted_server import Peer
 from vsound import VirtualSound
 

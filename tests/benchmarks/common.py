@@ -1,4 +1,4 @@
-# ruff: noqa: T201, E402
+# ruff: noqa: E402
 """What the benchmarks of the client share: the program on virtual sound, and tables of figures.
 
 The program runs as a process of its own, at a terminal with the drawn screen or with `--json`, and
@@ -9,6 +9,7 @@ speaker with the monotonic time of each sample.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
 import statistics
@@ -103,8 +104,7 @@ class Sounding:
         breaks = np.flatnonzero(np.diff(loud) > joined_ms * SAMPLES_PER_MS) if len(loud) else []
         edges = np.concatenate(([-1], breaks, [len(loud) - 1])).astype(int) if len(loud) else []
         self.runs: list[tuple[int, int]] = [
-            (int(loud[begin + 1]), int(loud[end]) + 1)
-            for begin, end in zip(edges[:-1], edges[1:], strict=True)
+            (int(loud[begin + 1]), int(loud[end]) + 1) for begin, end in itertools.pairwise(edges)
         ]
         "First sample and the one after the last of each answer."
 

@@ -55,6 +55,8 @@ def _options(
     ] = False,
 ) -> None:
     del version
+    # `VOICECLI_DEBUG=0` is no debugging either.
+    os.environ.pop("VOICECLI_DEBUG", None)
     if debug:
         os.environ["VOICECLI_DEBUG"] = "1"
 
@@ -65,7 +67,7 @@ def run() -> int:
         app()
     except VoicecliError as exc:
         if os.environ.get("VOICECLI_DEBUG"):
-            raise
+            _show_traceback()
         tell_error(exc)
         return exc.exit_code
     except KeyboardInterrupt:
@@ -77,6 +79,14 @@ def run() -> int:
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 1
     return 0
+
+
+def _show_traceback() -> None:
+    import traceback
+
+    from voicecli.ui.clean import clean
+
+    sys.stderr.write("".join(f"{clean(line)}\n" for line in traceback.format_exc().splitlines()))
 
 
 def tell_error(error: VoicecliError) -> None:

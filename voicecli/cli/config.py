@@ -30,7 +30,7 @@ def config_command(
         rows = {one.key: {"value": one.value, "origin": one.origin} for one in effective}
         typer.echo(msgspec.json.encode(rows).decode())
         return
-    _show(effective, config or configuration.default_file())
+    _show(effective, configuration.named_file(config) or configuration.default_file())
 
 
 def _show(effective: object, file: Path) -> None:

@@ -7,15 +7,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from voicecli.cli.edges import AudioEdges
     from voicecli.config import Config, Destination, Local
     from voicecli.connection import Connection
+    from voicecli.protocol.settings import SessionSettings
     from voicecli.session import Screen, Session
     from voicecli.tools.functions import Functions
 
@@ -29,6 +31,7 @@ class Plan:
     local: Local | None
     "The embedded engine's settings, when it is the server."
     functions: Functions
+    settings: SessionSettings
     as_json: bool
 
     @property
@@ -53,18 +56,27 @@ def plan(
         VoicecliError: something is wrong with the configuration, the functions or the models.
     """
     from voicecli import config as configuration
+    from voicecli.connection import url_with_model
     from voicecli.tools import functions
 
     config = configuration.load(flags, path=file, profile=profile).config
     target = configuration.destination(config)
-    target.headers(os.environ)  # A missing key shows now, before a device is opened.
-    loaded = functions.load(Path(config.tools).expanduser()) if config.tools else None
+    is_local = target.name == "local"
+    # A missing key and a wrong URL show now, before a device is opened.
+    target.headers(os.environ)
+    if not is_local:
+        url_with_model(target.url, target.model)
+    offered = functions.Functions()
+    if config.tools:
+        with _prints_on_stderr():
+            offered = functions.load(Path(config.tools).expanduser())
+    settings = configuration.session_settings(config, is_local=is_local, tools=offered.schemas)
     local = None
-    if target.name == "local":
+    if is_local:
         from voicecli.cli.local import prepare_models
 
         local = prepare_models(config.local)
-    return Plan(config, target, local, loaded or functions.Functions(), as_json)
+    return Plan(config, target, local, offered, settings, as_json)
 
 
 def run(plan: Plan) -> None:
@@ -85,17 +97,20 @@ async def _talk(plan: Plan) -> None:
     from voicecli.cli.edges import open_screen
 
     screen = open_screen(as_json=plan.as_json, speaker=plan.config.audio.speaker)
-    # What a function of the user's prints must not get into the lines or the audio.
-    sys.stdout, printed = sys.stderr, sys.stdout
-    try:
+    # The signals are ours until everything is closed: a second one must not cut the end short.
+    with _Signals() as signals:
         async with AsyncExitStack() as stack:
             connection, audio = await _open(plan, stack)
             stack.push_async_callback(screen.close)
             session = _session(plan, connection, audio, screen)
-            with _signals(session.quit):
+            signals.quit_talk = session.quit
+            with _prints_on_stderr():
                 await session.run()
-    finally:
-        sys.stdout = printed
+
+
+def _prints_on_stderr() -> AbstractContextManager[object]:
+    """What functions of the user's print must not get into the lines or the audio."""
+    return redirect_stdout(sys.stderr)
 
 
 async def _open(plan: Plan, stack: AsyncExitStack) -> tuple[Connection, AudioEdges]:
@@ -127,17 +142,16 @@ async def _connect(plan: Plan, stack: AsyncExitStack) -> Connection:
 
 def _session(plan: Plan, connection: Connection, audio: AudioEdges, screen: Screen) -> Session:
     from voicecli.cli.edges import is_file_like
-    from voicecli.config import session_settings
+    from voicecli.connection import Address
     from voicecli.conversation import Conversation, Options
     from voicecli.session import Session
 
     config = plan.config
-    settings = session_settings(
-        config, is_local=plan.local is not None, tools=plan.functions.schemas
-    )
+    name = plan.target.name
     options = Options(
-        settings=settings,
-        server=plan.target.name,
+        settings=plan.settings,
+        # A URL that was typed may hold a key.
+        server=Address(name).shown if "://" in name else name,
         linger_s=config.talk.linger_s,
         max_minutes=config.talk.max_minutes or None,
         talk_at_start=is_file_like(config.audio.mic),
@@ -159,21 +173,30 @@ _ENDING_SIGNALS = tuple(
 )
 
 
-class _signals:
-    """Ctrl-C, SIGTERM and a closed terminal end the talk in good order while the block runs."""
+class _Signals:
+    """Ctrl-C, SIGTERM and a closed terminal, while the block runs.
 
-    def __init__(self, quit_talk: Callable[[], None]) -> None:
-        self._quit = quit_talk
+    They end the talk in good order; before there is one, all of them are a Ctrl-C to the event
+    loop's runner, which cancels the task.
+    """
+
+    def __init__(self) -> None:
+        self.quit_talk: Callable[[], None] | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        interrupt = signal.getsignal(signal.SIGINT)
 
-        def ask(*_: object) -> None:
-            loop.call_soon_threadsafe(self._quit)
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self.quit_talk is not None:
+                loop.call_soon_threadsafe(self.quit_talk)
+            elif callable(interrupt):
+                interrupt(number, frame)
 
         for number in _ENDING_SIGNALS:
             self._before[number] = signal.signal(number, ask)
+        return self
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():

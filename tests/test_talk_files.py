@@ -1,0 +1,322 @@
+"""`voicecli talk` on files and pipes: the whole loop on human speech, with no sound device."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_program import ROOT, Program, clean_environment, engine_can_run, spoken
+from helpers_speech import word_errors
+from scripted_server import Peer, ScriptedServer, call
+
+SPEECH = Path(__file__).parent / "data" / "speech"
+FORWARD = SPEECH / "goforward.wav"
+needs_models = pytest.mark.skipif(
+    not engine_can_run(), reason="the engine or the weights of its ears are not installed"
+)
+LOCAL = ("--server", "local", "--mind", "rules")
+
+
+def ended(program: Program, code: int = 0, timeout_s: float = 30) -> None:
+    assert program.wait(timeout_s) == code, program.complaint[-2000:]
+    assert "Traceback" not in program.complaint
+
+
+def sound(path: Path) -> np.ndarray:
+    """A file of the program's, which must be mono at 24 kHz."""
+    with wave.open(str(path)) as wav:
+        assert (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) == (24_000, 1, 2)
+        return np.frombuffer(wav.readframes(wav.getnframes()), "<i2")
+
+
+def transcribed(pcm: np.ndarray) -> str:
+    """What the engine's own ears make of PCM at 24 kHz."""
+    from voicecli.audio.resample import convert
+    from voicecli.engine.ears import MoonshineEars
+    from voicecli.engine.store import ModelStore
+
+    pcm16k = np.frombuffer(convert(pcm.tobytes(), 24_000, 16_000), "<i2")
+    ears = MoonshineEars(ModelStore().path("moonshine-tiny-en"))
+    return ears.transcribe(pcm16k.astype(np.float32) / 32768)
+
+
+def final(program: Program, kind: str) -> list[str]:
+    return [line["text"] for line in program.lines_of(kind) if line["final"]]
+
+
+# ------------------------------------------------------------------------------ with the engine
+
+
+@needs_models
+@pytest.mark.parametrize("audio_format", ["pcm", "pcmu", "pcma"])
+def test_a_question_in_a_file_is_understood_and_its_answer_can_be_understood(
+    tmp_path: Path, audio_format: str
+) -> None:
+    heard = tmp_path / "heard.wav"
+    arguments = ["--mic", str(FORWARD), "--speaker", str(heard), "--format", audio_format]
+    with spoken(*LOCAL, *arguments, "--linger", "0.5", "--json") as program:
+        ended(program)
+        (question,), (answer,) = final(program, "user"), final(program, "assistant")
+        summary, (assistant, *_) = program.lines[-1], program.lines_of("assistant")[::-1]
+    assert word_errors("go forward ten meters", question)[0] == 0
+    assert (summary["type"], summary["reason"], summary["turns"]) == ("summary", "finished", 1)
+    assert (summary["dropped_frames"], summary["interruptions"]) == (0, 0)
+    assert assistant["heard_ms"] == assistant["received_ms"] > 1000
+    errors, words = word_errors(answer, transcribed(sound(heard)))
+    assert errors <= words // 4, answer
+
+
+@needs_models
+def test_a_talk_through_pipes_is_the_same(tmp_path: Path) -> None:
+    from voicecli.audio.resample import convert
+
+    with wave.open(str(FORWARD)) as wav:
+        pcm = convert(wav.readframes(wav.getnframes()), wav.getframerate(), 24_000)
+    command = [sys.executable, "-m", "voicecli", "talk", *LOCAL, "--linger", "0.5"]
+    done = subprocess.run(
+        [*command, "--mic", "-", "--speaker", "-"], input=pcm, capture_output=True, timeout=40,
+        env=clean_environment(str(tmp_path)), cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(done.stdout) > 96_000
+    told = done.stderr.decode()
+    assert "you: Go forward ten meters.\n" in told
+    answer = next(line for line in told.splitlines() if line.startswith("assistant: "))
+    errors, words = word_errors(answer[11:], transcribed(np.frombuffer(done.stdout, "<i2")))
+    assert errors <= words // 4
+
+
+@needs_models
+def test_without_voice_detection_a_file_is_one_turn() -> None:
+    arguments = ["--vad", "none", "--mic", str(SPEECH / "cards_005.wav"), "--linger", "0.5"]
+    with spoken(*LOCAL, *arguments, "--json") as program:
+        ended(program)
+        (question,) = final(program, "user")
+        assert program.lines[-1]["turns"] == 1
+    expected = "eight of spades four of clubs seven of hearts"
+    assert word_errors(expected, question)[0] <= 3
+
+
+@needs_models
+def test_two_questions_in_one_file_are_two_turns(tmp_path: Path) -> None:
+    both = tmp_path / "both.wav"
+    with wave.open(str(FORWARD)) as wav:
+        pcm, rate = wav.readframes(wav.getnframes()), wav.getframerate()
+    with wave.open(str(both), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(rate)
+        wav.writeframes(pcm + bytes(2 * 6 * rate) + pcm)
+    with spoken(*LOCAL, "--mic", str(both), "--linger", "0.5", "--json") as program:
+        ended(program)
+        assert len(final(program, "user")) == len(final(program, "assistant")) == 2
+        assert program.lines[-1]["interruptions"] == 0
+
+
+@needs_models
+def test_speaking_into_an_answer_cuts_it_off(tmp_path: Path) -> None:
+    both, heard = tmp_path / "both.wav", tmp_path / "heard.wav"
+    with wave.open(str(FORWARD)) as wav:
+        pcm, rate = wav.readframes(wav.getnframes()), wav.getframerate()
+    with wave.open(str(both), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(rate)
+        wav.writeframes(pcm + bytes(2 * rate * 6 // 10) + pcm)
+    arguments = ["--mic", str(both), "--speaker", str(heard), "--linger", "0.5"]
+    with spoken(*LOCAL, *arguments, "--json") as program:
+        ended(program)
+        (cut,) = program.lines_of("barge_in")
+        assert not program.lines_of("error")
+    assert 0 < cut["heard_ms"] < cut["received_ms"]
+    loud = np.flatnonzero(sound(heard))
+    pauses = np.flatnonzero(np.diff(loud) > 12_000)
+    first_answer_ms = (loud[pauses[0]] - loud[0]) / 24
+    # What was heard may have begun and ended with silence of the answer's own.
+    assert cut["heard_ms"] - 500 < first_answer_ms < cut["heard_ms"] + 5
+
+
+# -------------------------------------------------------------------------- with a scripted server
+
+
+def test_a_tool_of_the_users_runs_and_its_output_goes_back(tmp_path: Path) -> None:
+    tools = tmp_path / "mytools.py"
+    tools.write_text(
+        'def add(a: int, b: int) -> int:\n    """Add two numbers."""\n    print("at work")\n'
+        "    return a + b\n\n"
+        'def broken() -> str:\n    """Never works."""\n    raise ValueError("\\x1b[2Jno luck")\n'
+    )
+
+    async def calling(peer: Peer) -> None:
+        await peer.greet()
+        await peer.begin("R1")
+        calls = [call("c1", "add", '{"a":2,"b":40}'), call("c2", "broken", "{}"),
+                 call("c3", "unknown", "{}"), call("c4", "add", '{"a":"x"')]  # fmt: skip
+        for item in calls:
+            place = {"response_id": "R1", "output_index": 0}
+            await peer.send("response.output_item.done", **place, item=item)
+        await peer.end("R1", *calls)
+        await peer.until("response.create")
+        await peer.answer("R2", "I2", bytes(4800), "It is 42.")
+        await asyncio.sleep(0.3)
+        await peer.close(1000)
+
+    with (
+        ScriptedServer(calling) as server,
+        spoken("--server", server.url, "--tools", str(tools), "--json") as program,
+    ):
+        ended(program, 4)
+        log = server.log
+        outputs = {
+            one.event["item"]["call_id"]: one.event["item"]["output"]
+            for one in log.of("conversation.item.create")
+        }
+        offered = log.of("session.update")[0].event["session"]["tools"]
+        printed = program.complaint
+        told = {line["call_id"]: line["output"] for line in program.lines_of("tool")}
+    assert outputs["c1"] == "42"
+    assert set(outputs) == {"c1", "c2", "c3", "c4"}
+    assert len(log.of("response.create")) == 1
+    assert [one["name"] for one in offered] == ["add", "broken"]
+    assert "at work" in printed
+    assert told == outputs
+
+
+def test_what_a_file_of_tools_prints_while_it_is_loaded_is_no_line_of_json(tmp_path: Path) -> None:
+    tools = tmp_path / "mytools.py"
+    tools.write_text('print("loaded")\n\ndef nothing() -> str:\n    """Do nothing."""\n')
+    with (
+        ScriptedServer() as server,
+        spoken("--server", server.url, "--tools", str(tools), "--max-minutes", "0.005",
+               "--json") as program,
+    ):  # fmt: skip
+        ended(program)
+        assert program.lines[0]["type"] == "session"
+    assert "loaded" in program.complaint
+
+
+def test_the_talk_lingers_as_long_as_it_was_told() -> None:
+    ends = []
+    for linger in (0.0, 1.5):
+        with (
+            ScriptedServer() as server,
+            spoken(
+                "--server", server.url, "--mic", str(SPEECH / "cards_001.wav"),
+                "--linger", str(linger), "--json",
+            ) as program,
+        ):  # fmt: skip
+            ended(program)
+            ends.append(program.lines[-1]["seconds"])
+    assert ends[1] - ends[0] == pytest.approx(1.5, abs=0.3)
+
+
+def test_a_talk_does_not_end_while_an_answer_is_being_heard() -> None:
+    async def late(peer: Peer) -> None:
+        await peer.greet()
+        await peer.until_heard(1000)
+        await peer.answer("R", "I", bytes(48 * 2000), "Slowly does it.")
+
+    with (
+        ScriptedServer(late) as server,
+        spoken(
+            "--server", server.url, "--mic", str(SPEECH / "cards_001.wav"), "--linger", "0.1",
+            "--json",
+        ) as program,
+    ):  # fmt: skip
+        ended(program)
+        last = program.lines_of("assistant")[-1]
+    assert (last["final"], last["heard_ms"], last["interrupted"]) == (True, 2000, False)
+
+
+def test_a_talk_ends_at_its_time_limit() -> None:
+    with (
+        ScriptedServer() as server,
+        spoken("--server", server.url, "--max-minutes", "0.02", "--json") as program,
+    ):
+        ended(program)
+        assert program.lines[-1]["reason"] == "time limit"
+        assert program.lines[-1]["seconds"] == pytest.approx(1.2, abs=0.3)
+
+
+def test_the_microphone_file_arrives_whole_and_in_real_time() -> None:
+    with (
+        ScriptedServer() as server,
+        spoken("--server", server.url, "--mic", str(FORWARD), "--linger", "0.2") as program,
+    ):
+        ended(program)
+        log = server.log
+    from voicecli.audio.resample import convert
+
+    with wave.open(str(FORWARD)) as wav:
+        pcm = convert(wav.readframes(wav.getnframes()), wav.getframerate(), 24_000)
+    assert bytes(log.audio).startswith(pcm)
+    pace = (log.appends[-1] - log.appends[0]) / (len(log.appends) - 1)
+    assert pace == pytest.approx(0.02, abs=0.001)
+
+
+def test_the_answer_file_is_what_was_sent_up_to_the_interruption(tmp_path: Path) -> None:
+    heard = tmp_path / "heard.wav"
+    rng = np.random.default_rng(3)
+    pcm = (rng.integers(1000, 9000, 96_000) * rng.choice((-1, 1), 96_000)).astype("<i2")
+
+    async def interrupting(peer: Peer) -> None:
+        await peer.greet()
+        await peer.answer("R", "I", pcm.tobytes(), "A long story.")
+        await asyncio.sleep(1.234)
+        await peer.speech("U")
+        await asyncio.sleep(0.5)
+        await peer.close()
+
+    with (
+        ScriptedServer(interrupting) as server,
+        spoken("--server", server.url, "--speaker", str(heard), "--json") as program,
+    ):
+        ended(program, 4)
+        (cut,) = server.log.of("conversation.item.truncate")
+        (told,) = program.lines_of("barge_in")
+    played = np.trim_zeros(sound(heard))
+    assert np.array_equal(played[:-96], pcm[: len(played) - 96])
+    assert abs(len(played) / 24 - cut.event["audio_end_ms"]) < 1.2
+    assert told["heard_ms"] == cut.event["audio_end_ms"]
+
+
+def test_a_killed_program_leaves_a_valid_answer_file(tmp_path: Path) -> None:
+    heard = tmp_path / "heard.wav"
+
+    async def talking(peer: Peer) -> None:
+        await peer.greet()
+        await peer.answer("R", "I", b"\x01\x02" * 240_000, "A long story.")
+
+    with (
+        ScriptedServer(talking) as server,
+        spoken("--server", server.url, "--speaker", str(heard), "--json") as program,
+    ):
+        program.until_line("assistant")
+        time.sleep(1)
+        program.kill(9)
+        program.wait()
+    assert np.count_nonzero(sound(heard)) > 12_000
+
+
+def test_a_disk_that_is_full_ends_the_talk_with_its_reason() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+
+    async def talking(peer: Peer) -> None:
+        await peer.greet()
+        await peer.answer("R", "I", bytes(96_000), "A long story.")
+
+    with ScriptedServer(talking) as server:
+        command = f"ln -s /dev/full full.wav && exec {sys.executable} -m voicecli talk " + (
+            f"--server {server.url} --mic none --speaker full.wav --json"
+        )
+        with Program("-c", f"cd $HOME && {command}", command=("bash",)) as program:
+            assert program.wait(10) == 3, program.complaint
+            assert "No space left" in program.complaint
+            assert "Traceback" not in program.complaint

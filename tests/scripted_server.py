@@ -101,6 +101,10 @@ class Peer:
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.log.audio) >= ms * BYTES_PER_MS)
 
+    async def is_read(self) -> None:
+        """Wait until the client's side of the network has taken everything that was sent."""
+        await (await self._socket.ping())
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)
 

@@ -353,6 +353,7 @@ def test_debug_shows_where_an_error_came_from_and_changes_neither_code_nor_advic
     assert "Traceback" in done.stderr
     assert done.returncode == 4
     assert "is the server running" in done.stderr
+    assert "ConnectionRefusedError" in done.stderr
 
 
 # --------------------------------------------------------------------------------------- the layers

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from scripted_server import SESSION, Peer, Script, ScriptedServer, greet_only, plain_tcp
 
+from voicecli import connection
 from voicecli.connection import Address, Connection, url_with_model
 from voicecli.errors import (
     ConfigError,
     ConnectionFailed,
+    NetworkStalled,
     NotAuthorized,
     ProtocolError,
     VoicecliError,
@@ -243,6 +245,25 @@ def test_nobody_listening_is_told_with_the_address() -> None:
     assert f"ws://127.0.0.1:{port}/v1" in failed.value.message
     assert "sk-x" not in failed.value.message + failed.value.hint
     assert "pass" not in failed.value.message + failed.value.hint
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [("OPEN_TIMEOUT_S", "did not answer within"), ("FIRST_EVENT_TIMEOUT_S", "then said nothing")],
+)
+def test_a_server_that_says_nothing_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch, limit: str, words: str
+) -> None:
+    async def silent(_: Peer) -> None:
+        return
+
+    monkeypatch.setattr(connection, limit, 0.2)
+    with ScriptedServer(silent) as server, plain_tcp(None) as port:
+        deaf = f"ws://127.0.0.1:{port}/v1"
+        url = deaf if limit == "OPEN_TIMEOUT_S" else server.url
+        with pytest.raises(NetworkStalled) as failed:
+            asyncio.run(Connection.open(Address(url)))
+    assert words in failed.value.message
 
 
 @pytest.mark.parametrize(

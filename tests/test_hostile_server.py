@@ -126,14 +126,6 @@ def test_a_reset_before_the_handshake_is_a_lost_connection() -> None:
         ended(program, 4)
 
 
-def test_a_server_that_never_answers_is_given_up_in_time() -> None:
-    with (
-        plain_tcp(None) as port,
-        spoken("--server", f"ws://127.0.0.1:{port}/v1/realtime") as program,
-    ):
-        assert "did not answer within 10 seconds" in ended(program, 4)
-
-
 def test_a_server_that_opens_and_then_says_nothing_can_be_left_at_once() -> None:
     async def silent(peer: Peer) -> None:
         await asyncio.sleep(60)
@@ -323,6 +315,7 @@ def test_a_burst_of_events_does_not_stop_the_microphone() -> None:
             if number % 2000 == 0:
                 await asyncio.sleep(0)
         await peer.answer("R", "I", bytes(4800), "After the flood.")
+        await peer.is_read()
         flood_s = time.monotonic() - begun
         await peer.until_heard(1000)
         gaps = [b - a for a, b in zip(peer.log.appends[before:], peer.log.appends[before + 1 :],
@@ -363,7 +356,7 @@ def test_a_session_that_is_never_confirmed_can_be_left() -> None:
 
 # ----------------------------------------------------------------------- users who have had enough
 
-MOMENTS_S = (0.02, 0.08, 0.15, 0.22, 0.3, 0.4, 0.5, 0.7, 1.0)
+MOMENTS_S = (0.05, 0.2, 0.3, 0.4, 0.6)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -179,7 +179,7 @@ def test_a_barge_in_is_silent_soon_and_tells_the_server_what_was_heard(
         told = [one.event for one in held.log.of("conversation.item.truncate")]
         before_ms = 300 * (items_each - 1)
         errors_ms = [
-            one["audio_end_ms"] + before_ms - len(run) / SAMPLES_PER_MS
+            one["audio_end_ms"] + before_ms - np.count_nonzero(run) / SAMPLES_PER_MS
             for one, run in zip(told, runs, strict=False)
         ]
         if len(runs) == CUTS and max(map(abs, errors_ms)) <= MEASURED_WITHIN_MS:
@@ -187,7 +187,7 @@ def test_a_barge_in_is_silent_soon_and_tells_the_server_what_was_heard(
     last = items_each - 1
     assert [one["item_id"] for one in told] == [f"I{number}.{last}" for number in range(CUTS)]
     assert len(runs) == CUTS  # Nothing that came after a cut was heard.
-    # A block that the machine has lost is one that was counted: most have to be true.
+    # A block that a busy machine lost was counted: most, not all, have to be true.
     assert sorted(map(abs, errors_ms))[CUTS - 2] <= MEASURED_WITHIN_MS, errors_ms
     silent_ms = sorted(silences_after(held.recording, script.at))
     assert silent_ms[CUTS // 2] < 60, silent_ms
@@ -239,7 +239,7 @@ def test_a_key_is_a_barge_in_too(virtual_sound: VirtualSound) -> None:
         (told,) = server.log.of("conversation.item.truncate")
     (run,) = runs_in(recorder.stop().samples)
     assert len(run) < 2000 * SAMPLES_PER_MS
-    assert abs(told.event["audio_end_ms"] - len(run) / SAMPLES_PER_MS) < 30
+    assert abs(told.event["audio_end_ms"] - np.count_nonzero(run) / SAMPLES_PER_MS) < 30
 
 
 def in_mid_answer(playing: threading.Event) -> Script:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import wave
 from pathlib import Path
@@ -54,22 +59,29 @@ def final(program: Program, kind: str) -> list[str]:
 
 
 @needs_models
-@pytest.mark.parametrize("audio_format", ["pcm", "pcmu", "pcma"])
-def test_a_question_in_a_file_is_understood_and_its_answer_can_be_understood(
-    tmp_path: Path, audio_format: str
+def test_a_question_in_a_file_is_understood_and_its_answer_can_be_understood_in_either_law(
+    tmp_path: Path,
 ) -> None:
-    heard = tmp_path / "heard.wav"
-    arguments = ["--mic", str(FORWARD), "--speaker", str(heard), "--format", audio_format]
-    with spoken(*LOCAL, *arguments, "--linger", "0.5", "--json") as program:
-        ended(program)
+    laws = ("pcmu", "pcma")
+    with contextlib.ExitStack() as stack:
+        programs = [
+            stack.enter_context(spoken(
+                *LOCAL, "--mic", str(FORWARD), "--speaker", str(tmp_path / f"{law}.wav"),
+                "--format", law, "--linger", "0.3", "--json",
+            ))
+            for law in laws
+        ]  # fmt: skip
+        for program in programs:
+            ended(program)
+    for program, law in zip(programs, laws, strict=True):
         (question,), (answer,) = final(program, "user"), final(program, "assistant")
-        summary, (assistant, *_) = program.lines[-1], program.lines_of("assistant")[::-1]
-    assert word_errors("go forward ten meters", question)[0] == 0
-    assert (summary["type"], summary["reason"], summary["turns"]) == ("summary", "finished", 1)
-    assert (summary["dropped_frames"], summary["interruptions"]) == (0, 0)
-    assert assistant["heard_ms"] == assistant["received_ms"] > 1000
-    errors, words = word_errors(answer, transcribed(sound(heard)))
-    assert errors <= words // 4, answer
+        summary, assistant = program.lines[-1], program.lines_of("assistant")[-1]
+        assert word_errors("go forward ten meters", question)[0] == 0
+        assert (summary["type"], summary["reason"], summary["turns"]) == ("summary", "finished", 1)
+        assert (summary["dropped_frames"], summary["interruptions"]) == (0, 0)
+        assert assistant["heard_ms"] == assistant["received_ms"] > 1000
+        errors, words = word_errors(answer, transcribed(sound(tmp_path / f"{law}.wav")))
+        assert errors <= words // 4, answer
 
 
 @needs_models
@@ -96,6 +108,8 @@ def test_a_talk_through_pipes_is_the_same(tmp_path: Path) -> None:
 def test_without_voice_detection_a_file_is_one_turn() -> None:
     arguments = ["--vad", "none", "--mic", str(SPEECH / "cards_005.wav"), "--linger", "0.5"]
     with spoken(*LOCAL, *arguments, "--json") as program:
+        program.until_line("turn", timeout_s=40)
+        program.kill()
         ended(program)
         (question,) = final(program, "user")
         assert program.lines[-1]["turns"] == 1
@@ -104,23 +118,7 @@ def test_without_voice_detection_a_file_is_one_turn() -> None:
 
 
 @needs_models
-def test_two_questions_in_one_file_are_two_turns(tmp_path: Path) -> None:
-    both = tmp_path / "both.wav"
-    with wave.open(str(FORWARD)) as wav:
-        pcm, rate = wav.readframes(wav.getnframes()), wav.getframerate()
-    with wave.open(str(both), "wb") as wav:
-        wav.setnchannels(1)
-        wav.setsampwidth(2)
-        wav.setframerate(rate)
-        wav.writeframes(pcm + bytes(2 * 6 * rate) + pcm)
-    with spoken(*LOCAL, "--mic", str(both), "--linger", "0.5", "--json") as program:
-        ended(program)
-        assert len(final(program, "user")) == len(final(program, "assistant")) == 2
-        assert program.lines[-1]["interruptions"] == 0
-
-
-@needs_models
-def test_speaking_into_an_answer_cuts_it_off(tmp_path: Path) -> None:
+def test_a_second_question_cuts_the_answer_to_the_first_off(tmp_path: Path) -> None:
     both, heard = tmp_path / "both.wav", tmp_path / "heard.wav"
     with wave.open(str(FORWARD)) as wav:
         pcm, rate = wav.readframes(wav.getnframes()), wav.getframerate()
@@ -134,6 +132,8 @@ def test_speaking_into_an_answer_cuts_it_off(tmp_path: Path) -> None:
         ended(program)
         (cut,) = program.lines_of("barge_in")
         assert not program.lines_of("error")
+        assert len(final(program, "user")) == len(final(program, "assistant")) == 2
+        assert (program.lines[-1]["turns"], program.lines[-1]["interruptions"]) == (2, 1)
     assert 0 < cut["heard_ms"] < cut["received_ms"]
     loud = np.flatnonzero(sound(heard))
     pauses = np.flatnonzero(np.diff(loud) > 12_000)
@@ -202,18 +202,20 @@ def test_what_a_file_of_tools_prints_while_it_is_loaded_is_no_line_of_json(tmp_p
 
 
 def test_the_talk_lingers_as_long_as_it_was_told() -> None:
-    ends = []
-    for linger in (0.0, 1.5):
-        with (
-            ScriptedServer() as server,
-            spoken(
-                "--server", server.url, "--mic", str(SPEECH / "cards_001.wav"),
-                "--linger", str(linger), "--json",
-            ) as program,
-        ):  # fmt: skip
+    lingers = (0.0, 1.5)
+    with contextlib.ExitStack() as stack:
+        programs = [
+            stack.enter_context(spoken(
+                "--server", stack.enter_context(ScriptedServer()).url,
+                "--mic", str(SPEECH / "cards_001.wav"), "--linger", str(linger), "--json",
+            ))
+            for linger in lingers
+        ]  # fmt: skip
+        for program in programs:
             ended(program)
-            ends.append(program.lines[-1]["seconds"])
-    assert ends[1] - ends[0] == pytest.approx(1.5, abs=0.3)
+        shorter, longer = (program.lines[-1]["seconds"] for program in programs)
+    assert shorter >= 1.09
+    assert 1.0 < longer - shorter < 3.0
 
 
 def test_a_talk_does_not_end_while_an_answer_is_being_heard() -> None:
@@ -302,6 +304,32 @@ def test_a_killed_program_leaves_a_valid_answer_file(tmp_path: Path) -> None:
         program.kill(9)
         program.wait()
     assert np.count_nonzero(sound(heard)) > 12_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_pipes_that_stay_open_and_are_not_read_do_not_hold_up_the_end(number: int) -> None:
+    async def talking(peer: Peer) -> None:
+        await peer.greet()
+        await peer.answer("R", "I", bytes(48 * 4000), "A long story.")
+        await peer.until_heard(2000)  # more than a pipe holds has been played by now
+        is_full.set()
+
+    is_full = threading.Event()
+    ours, theirs = os.pipe()
+    with ScriptedServer(talking) as server, open(ours, "rb"), open(theirs, "wb") as speaker:
+        command = [sys.executable, "-m", "voicecli", "talk", "--server", server.url]
+        with tempfile.TemporaryDirectory() as home, subprocess.Popen(
+            [*command, "--mic", "-", "--speaker", "-"], stdin=subprocess.PIPE, stdout=speaker,
+            stderr=subprocess.PIPE, env=clean_environment(home), cwd=ROOT,
+        ) as process:  # fmt: skip
+            try:
+                assert is_full.wait(20)
+                process.send_signal(number)
+                assert process.wait(5) == 0
+            finally:
+                process.kill()
+            assert process.stderr is not None
+            assert b"Error" not in process.stderr.read()
 
 
 def test_a_disk_that_is_full_ends_the_talk_with_its_reason() -> None:

@@ -26,6 +26,8 @@ from scripted_server import Peer
 from vsound import VirtualSound
 
 FIRST_ITEM_S = 0.7
+LATEST_S = 0.25
+"Sound that begins so long after the interruption belongs to another answer."
 
 
 @dataclass
@@ -79,13 +81,16 @@ def measure(sound: VirtualSound, screen: str, name: str, kind: Kind, trials: int
     error = Figures(f"{name}: told as heard, less what was heard", "within 2")
     sounding = Sounding(recording.samples)
     for trial in cut:
-        runs = [run for run in sounding.runs if recording.time_of(run[1]) > trial.first_delta_at]
-        begin, end = runs[0]
+        # A stall of the whole machine leaves a hole in the recording, which is still one answer.
+        runs = [
+            run
+            for run in sounding.runs
+            if trial.first_delta_at < recording.time_of(run[0]) < trial.speech_at + LATEST_S
+        ]
+        begin, end = runs[0][0], runs[-1][1]
         silence.values.append((recording.time_of(end) - trial.speech_at) * 1000)
-        truth = (end - begin - sum(
-            round(gap * SAMPLES_PER_MS) for gap in sounding.gaps_ms(begin, end)
-        )) / SAMPLES_PER_MS  # fmt: skip
-        error.values.append(_told_ms(trial, told, deleted) - truth)
+        holes = sum(round(gap * SAMPLES_PER_MS) for gap in sounding.gaps_ms(begin, end))
+        error.values.append(_told_ms(trial, told, deleted) - (end - begin - holes) / SAMPLES_PER_MS)
     return [silence, error]
 
 

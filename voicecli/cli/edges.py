@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
 
 from voicecli.config import Audio
 from voicecli.errors import ConfigError
@@ -88,7 +88,7 @@ def _microphone(spec: str, devices: AudioDevices | None) -> Microphone:
     from voicecli.audio import files
 
     if spec == "-":
-        return files.PipeMicrophone(sys.stdin.buffer)
+        return files.PipeMicrophone(_own_end(sys.stdin, "rb"))
     if spec == "none":
         return files.SilentMicrophone()
     return files.WavMicrophone(Path(spec).expanduser())
@@ -100,10 +100,19 @@ def _speaker(spec: str, devices: AudioDevices | None) -> Speaker:
     from voicecli.audio import files
 
     if spec == "-":
-        return files.PipeSpeaker(sys.stdout.buffer)
+        return files.PipeSpeaker(_own_end(sys.stdout, "wb"))
     if spec == "none":
         return files.NullSpeaker()
     return files.WavSpeaker(Path(spec).expanduser())
+
+
+def _own_end(stream: TextIO, mode: Literal["rb", "wb"]) -> BinaryIO:
+    """Another file on the same pipe.
+
+    A thread may wait in it for ever. The interpreter flushes its own streams at the end, and aborts
+    when a thread is inside one of them.
+    """
+    return open(stream.fileno(), mode, closefd=False)
 
 
 def _leave_without_waiting() -> None:

@@ -122,7 +122,8 @@ async def _open(plan: Plan, stack: AsyncExitStack) -> tuple[Connection, AudioEdg
             connecting = tasks.create_task(_connect(plan, stack))
             audio = await stack.enter_async_context(open_audio(plan.config.audio))
     except ExceptionGroup as group:
-        raise group.exceptions[0] from None
+        first = group.exceptions[0]
+        raise first from first.__cause__  # Without the group, and with what `--debug` shows.
     return connecting.result(), audio
 
 

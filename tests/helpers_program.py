@@ -79,6 +79,7 @@ class Program:
         "When each line of stdout was complete."
         self.master = -1
         self._slave = -1
+        self._is_hung_up = threading.Event()
 
     def __enter__(self) -> Self:
         home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="vc"))
@@ -134,6 +135,15 @@ class Program:
     def type(self, keys: bytes) -> None:
         """Press keys at the terminal."""
         os.write(self.master, keys)
+
+    def hang_up(self) -> None:
+        """Close the terminal under it."""
+        self._is_hung_up.set()
+        for reader in self._readers:
+            reader.join(10)
+        master, slave, self.master, self._slave = self.master, self._slave, -1, -1
+        os.close(slave)
+        os.close(master)
 
     def kill(self, number: int = signal.SIGINT) -> None:
         """Send a signal, unless it has ended already."""
@@ -199,7 +209,7 @@ class Program:
     def _piece(self, descriptor: int) -> bytes:
         # A terminal has no end while we hold its other side open: then the process's end counts.
         while not select.select([descriptor], [], [], 0.05)[0]:
-            if self._at_terminal and self.process.poll() is not None:
+            if self._is_hung_up.is_set() or (self._at_terminal and self.process.poll() is not None):
                 return b""
         with contextlib.suppress(OSError):
             return os.read(descriptor, 65536)

@@ -93,7 +93,7 @@ def test_an_interruption_reports_the_item_that_sounded_and_those_behind_it():
     some = answers()
     receive(some, "A", 1000)
     receive(some, "B", 500)
-    cut, whole = some.interrupted({("A", 0): 400 * SAMPLES})
+    cut, whole = some.interrupted({("A", 0): 400 * SAMPLES, ("B", 0): 0})
     assert cut == [heard("A", 400, 1000), heard("B", 0, 500)]
     assert whole == []
     assert not some.are_open

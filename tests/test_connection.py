@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from scripted_server import SESSION, Peer, Script, ScriptedServer, greet_only, plain_tcp
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
 
 from voicecli import connection
 from voicecli.connection import Address, Connection, url_with_model
@@ -235,6 +237,59 @@ def test_closing_takes_two_seconds_at_most_when_the_server_is_deaf() -> None:
     begun: list[float] = []
     with_connection(deaf, use)
     assert time.monotonic() - begun[0] < 3
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (401, NotAuthorized, "refused the key (HTTP 401)"),
+        (403, NotAuthorized, "refused the key (HTTP 403)"),
+        (404, ConnectionFailed, "no Realtime server"),
+        (429, ConnectionFailed, "overloaded (HTTP 429)"),
+        (503, ConnectionFailed, "overloaded (HTTP 503)"),
+        (500, ConnectionFailed, "refused the connection (HTTP 500)"),
+    ],
+)
+def test_a_refused_handshake_is_told_by_its_status(
+    status: int, kind: type[VoicecliError], words: str
+) -> None:
+    def refuse(socket: ServerConnection, _: Request) -> Response:
+        return socket.respond(status, "no\n")
+
+    with ScriptedServer(greet_only, refuse) as server, pytest.raises(ConnectionFailed) as failed:
+        asyncio.run(Connection.open(Address(server.url)))
+    assert type(failed.value) is kind
+    assert words in failed.value.message
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"\x16\x03\x01\x00\x02\x01\x00",
+        b"\x00" * 100_000,
+        b"",
+    ],
+    ids=["plain-http", "half-a-handshake", "tls", "zeros", "nothing"],
+)
+def test_what_is_no_websocket_server_cannot_be_connected_to(answer: bytes, scheme: str) -> None:
+    with plain_tcp(answer) as port, pytest.raises(ConnectionFailed) as failed:
+        asyncio.run(Connection.open(Address(f"{scheme}://127.0.0.1:{port}/v1")))
+    assert f"{scheme}://127.0.0.1:{port}/v1" in failed.value.message
+
+
+@pytest.mark.parametrize(
+    "first", ["", "{", "[1, 2]", '{"type":"response.done","response":{}}', b"\xff\x00", b"{}"]
+)
+def test_a_server_that_does_not_greet_breaks_the_protocol(first: str | bytes) -> None:
+    async def rude(peer: Peer) -> None:
+        await peer.raw(first)
+
+    with ScriptedServer(rude) as server, pytest.raises(ProtocolError) as failed:
+        asyncio.run(Connection.open(Address(server.url)))
+    assert "session.created" in failed.value.message
 
 
 def test_nobody_listening_is_told_with_the_address() -> None:

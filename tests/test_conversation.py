@@ -29,7 +29,7 @@ from voicecli.conversation import Conversation, Options
 from voicecli.errors import NotAuthorized, ProtocolError
 from voicecli.protocol import events
 from voicecli.protocol.codec import SERVER_CODEC
-from voicecli.protocol.objects import ErrorDetails, Item, Response
+from voicecli.protocol.objects import ErrorDetails, Item, Response, Session
 from voicecli.protocol.settings import SessionSettings
 
 FRAME = b"\x01\x00" * 480
@@ -442,3 +442,45 @@ def test_an_input_that_makes_no_sense_changes_nothing():
 def test_settings_confirmed_again_are_not_reported_again():
     talk = Talk()
     assert talk.feed(session_updated()) == []
+
+
+def test_a_tool_result_that_comes_while_the_user_speaks_is_answered_once():
+    talk = Talk()
+    talk.feed(created(), call("c1"), done("R1", call_item("c1")), speech_started())
+    talk.feed(inputs.ToolFinished("c1", "1"), speech_stopped(), committed())
+    assert talk.sends() == [output("c1", "1")]
+    talk.feed(created("R2"), done("R2"))
+    assert talk.sends() == []
+
+
+def test_a_tool_result_is_asked_about_when_the_servers_own_answer_does_not_come():
+    talk = Talk()
+    talk.feed(created(), call("c1"), done("R1", call_item("c1")), speech_started())
+    talk.feed(inputs.ToolFinished("c1", "1"), speech_stopped(), committed())
+    talk.take()
+    talk.at = 6.0
+    talk.feed(MIC)
+    assert events.ResponseCreate(event_id="create_1") in talk.sends()
+
+
+def test_an_error_that_names_no_event_frees_the_way_for_the_next_request():
+    talk = Talk()
+    talk.feed(inputs.TextTyped("one"), error("server_error"))
+    talk.take()
+    talk.feed(inputs.TextTyped("two"))
+    assert events.ResponseCreate(event_id="create_2") in talk.sends()
+
+
+def test_an_echo_without_turn_detection_leaves_turns_as_they_were_asked_for():
+    talk = Talk()
+    bare = events.SessionUpdated(session=Session({"id": "s", "audio": {"input": {}}}))
+    talk.feed(bare)
+    assert talk.feed(MIC) == [Send(APPEND)]
+
+
+def test_a_server_that_never_confirms_the_settings_survives_its_first_error():
+    conversation = Conversation(Options(settings=AUTOMATIC))
+    conversation.handle(inputs.Received(session_created()), 0.0)
+    conversation.handle(inputs.Received(speech_started("U1")), 1.0)
+    told = conversation.handle(inputs.Received(error("server_error")), 2.0)
+    assert [type(action) for action in told] == [Tell]

@@ -9,6 +9,7 @@ from helpers_conversation import (
     announced,
     audio,
     audio_done,
+    call_item,
     committed,
     created,
     done,
@@ -21,8 +22,9 @@ from helpers_conversation import (
 )
 
 from voicecli import inputs, reports
-from voicecli.actions import Play, Send, StopPlayback, Tell
+from voicecli.actions import CallTool, Play, Send, StopPlayback, Tell
 from voicecli.protocol import events
+from voicecli.protocol.objects import Item
 
 
 def truncate(item_id: str, ms: int, part: int = 0) -> events.ConversationItemTruncate:
@@ -290,3 +292,53 @@ def test_reports_come_after_the_repair_is_sent():
     talk.feed(created(), audio("A1", 1000), speech_started())
     kinds = [type(action) for action in talk.stopped(played("A1", 300, 1000))]
     assert kinds.index(Send) < kinds.index(Tell)
+
+
+def test_a_part_that_the_speaker_no_longer_has_was_heard_whole():
+    talk = Talk()
+    talk.feed(created(), audio("A1", 1000), audio_done("A1"), done("R1", message("A1")))
+    talk.feed(speech_started())
+    talk.stopped()
+    assert talk.sends() == []
+    assert talk.conversation.counts.interruptions == 0
+
+
+def test_a_response_that_is_on_its_way_is_cancelled_when_the_user_speaks_first():
+    talk = Talk()
+    talk.feed(inputs.TextTyped("hi"))
+    talk.take()
+    talk.feed(speech_started(), created("R1"), audio("A1", 100))
+    assert talk.sends() == [events.ResponseCancel(response_id="R1")]
+
+
+def test_a_delta_that_comes_even_after_the_end_of_its_interrupted_response_is_dropped():
+    talk = Talk()
+    talk.feed(created(), audio("A1", 1000), speech_started())
+    talk.stopped(played("A1", 300, 1000))
+    talk.feed(done("R1", message("A1"), status="cancelled"))
+    talk.take()
+    talk.feed(audio("A1", 100))
+    assert talk.take() == []
+
+
+def test_a_call_that_was_cut_off_is_answered_and_not_run():
+    talk = Talk()
+    cut = call_item("c1") | {"status": "incomplete", "arguments": '{"path": "/ho'}
+    talk.feed(created(), speech_started())
+    talk.feed(events.ResponseOutputItemDone(response_id="R1", item=Item(cut)))
+    actions = talk.take()
+    assert not [action for action in actions if isinstance(action, CallTool)]
+    (sent,) = [action.event for action in actions if isinstance(action, Send)]
+    assert sent.item.fields == {
+        "type": "function_call_output",
+        "call_id": "c1",
+        "output": '{"error":"cancelled"}',
+    }
+
+
+def test_the_first_of_two_overlapping_items_is_settled_by_its_late_end():
+    talk = Talk()
+    talk.feed(created(), said("A1", "One."), audio("A1", 100), audio("A2", 100))
+    talk.feed(inputs.PartPlayed("A1", 0), audio_done("A1"))
+    finals = [r.item_id for r in talk.reports(reports.AssistantReport) if r.final]
+    assert finals == ["A1"]

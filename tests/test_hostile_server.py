@@ -70,9 +70,6 @@ def ended(program: Program, code: int, timeout_s: float = 20) -> str:
     ("status", "words"),
     [
         (401, "refused the key (HTTP 401)"),
-        (403, "refused the key (HTTP 403)"),
-        (404, "no Realtime server"),
-        (429, "overloaded (HTTP 429)"),
         (500, "refused the connection (HTTP 500)"),
     ],
 )
@@ -92,13 +89,10 @@ def test_a_refused_handshake_says_why(status: int, words: str) -> None:
     "answer",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
-        b"\x16\x03\x01\x00\x02\x01\x00",
-        b"",
         ESCAPES.encode() * 200,
-        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
         b"x" * 200_000,
     ],
-    ids=["plain-http", "tls", "nothing", "escapes", "half-a-handshake", "no-end-of-line"],
+    ids=["plain-http", "escapes", "no-end-of-line"],
 )
 def test_what_is_no_websocket_server_is_told_so(answer: bytes) -> None:
     with (
@@ -109,10 +103,9 @@ def test_what_is_no_websocket_server_is_told_so(answer: bytes) -> None:
         assert len(program.complaint) < 1500
 
 
-@pytest.mark.parametrize("answer", [b"\x15\x03\x01garbage", b"HTTP/1.1 400 Bad\r\n\r\n"])
-def test_a_secure_address_with_rubbish_behind_it_is_no_secure_connection(answer: bytes) -> None:
+def test_a_secure_address_with_rubbish_behind_it_is_no_secure_connection() -> None:
     with (
-        plain_tcp(answer) as port,
+        plain_tcp(b"\x15\x03\x01garbage") as port,
         spoken("--server", f"wss://127.0.0.1:{port}/v1/realtime") as program,
     ):
         assert f"127.0.0.1:{port}" in ended(program, 4)
@@ -141,13 +134,10 @@ def test_a_server_that_opens_and_then_says_nothing_can_be_left_at_once() -> None
 @pytest.mark.parametrize(
     "first",
     [
-        "not json " + ESCAPES,
-        json.dumps({"type": "response.done", "response": {}}),
-        json.dumps([1, 2]),
-        "[" * 100_000,
+        "[" * 100_000 + ESCAPES,
         json.dumps({"type": ESCAPES}),
     ],
-    ids=["no-json", "other-event", "list", "deep", "escapes"],
+    ids=["no-json", "escapes"],
 )
 def test_a_first_event_that_greets_nobody_is_a_broken_protocol(first: str) -> None:
     async def rude(peer: Peer) -> None:
@@ -179,13 +169,9 @@ def wait_for_client(server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (1000, "closed the connection"),
         (1001, "ended the session"),
-        (1008, "closed the connection"),
         (1011, "closed the connection"),
         (3000, "refused the key"),
-        (4000, "refused the key"),
-        (4999, "closed the connection"),
     ],
 )
 def test_a_close_in_mid_answer_is_told_after_the_summary(code: int, words: str) -> None:
@@ -385,6 +371,17 @@ def test_a_signal_ends_the_program_at_any_moment(number: int, at_terminal: bool)
             server.logs.clear()
 
 
+def test_a_terminal_that_goes_away_ends_the_talk_in_good_order() -> None:
+    with (
+        ScriptedServer() as server,
+        spoken("--server", server.url, at_terminal=True) as program,
+    ):
+        program.until(lambda: "listening" in program.shown)
+        program.hang_up()
+        assert program.wait(5) == 0
+        assert server.log.close_code == 1000
+
+
 @pytest.mark.parametrize("keys", [b"q", b"\x03"], ids=["q", "ctrl-c"])
 def test_a_key_ends_the_talk_and_gives_the_terminal_back(keys: bytes) -> None:
     async def talking(peer: Peer) -> None:
@@ -403,10 +400,7 @@ def test_a_key_ends_the_talk_and_gives_the_terminal_back(keys: bytes) -> None:
     assert server.log.close_code == 1000
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_changes_nothing_while_the_server_is_slow_to_say_goodbye(
-    number: int,
-) -> None:
+def test_more_signals_change_nothing_while_the_server_is_slow_to_say_goodbye() -> None:
     async def deaf(peer: Peer) -> None:
         await peer.greet()
         await peer.until_heard(100)
@@ -417,11 +411,11 @@ def test_a_second_signal_changes_nothing_while_the_server_is_slow_to_say_goodbye
         spoken("--server", server.url, at_terminal=True) as program,
     ):
         program.until(lambda: "listening" in program.shown and server.logs[0].audio)
-        time.sleep(0.2)
         begun = time.monotonic()
-        program.kill(number)
+        program.kill(signal.SIGINT)
         program.until(lambda: "quit," in program.shown)
-        program.kill(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            program.kill(number)
         assert program.wait(5) == 0
         assert time.monotonic() - begun < 3
         no_traceback(program)

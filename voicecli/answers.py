@@ -64,6 +64,7 @@ class Answers:
         if part is None:
             part = AudioPart(item_id, content_index, response_id, self.new_decoder())
             self._parts[item_id, content_index] = part
+        part.is_played = False
         pcm = part.decoder.decode(encoded)
         part.received_samples += samples_in(pcm)
         return pcm
@@ -159,9 +160,9 @@ class Answers:
 
 
 def _heard_samples(part: AudioPart, emitted: dict[tuple[str, int], int]) -> int:
-    if part.is_played:
-        return part.received_samples
-    return min(emitted.get((part.item_id, part.content_index), 0), part.received_samples)
+    # The speaker lists every part that is not over: one that it does not list was heard whole.
+    heard = emitted.get((part.item_id, part.content_index), part.received_samples)
+    return part.received_samples if part.is_played else min(heard, part.received_samples)
 
 
 def _last_heard(parts: Iterable[AudioPart], heard: dict[int, int]) -> AudioPart:

@@ -39,7 +39,7 @@ from voicecli.actions import (
     Tell,
 )
 from voicecli.answers import Answers, ItemHeard
-from voicecli.audio.pcm import FRAME_BYTES
+from voicecli.audio.pcm import SILENT_FRAME
 from voicecli.audio.wire import WireDecoder, WireEncoder
 from voicecli.errors import NotAuthorized, ProtocolError
 from voicecli.protocol import dialects, events
@@ -56,8 +56,6 @@ from voicecli.transcript import Transcript
 Phase: TypeAlias = Literal["connecting", "listening", "hearing", "thinking", "speaking"]
 Actions: TypeAlias = list[Action]
 
-SILENT_FRAME: Final = bytes(FRAME_BYTES)
-
 OWED_S: Final = 5.0
 "How long an answer, or a transcript, is expected after a turn before we stop waiting for it."
 
@@ -66,7 +64,6 @@ ONSET_S: Final = 1.0
 
 SETTINGS_EVENT_ID: Final = "settings"
 
-_KEY_ERRORS: Final = frozenset({"invalid_api_key", "unauthorized", "authentication_error"})
 _HARMLESS: Final = frozenset(
     {"response_cancel_not_active", "conversation_already_has_active_response"}
 )
@@ -136,6 +133,7 @@ class Conversation:
         self._encoder = WireEncoder(self._settings.input_format)
         self._detection: JsonDict | None = self._initial_detection()
         self._is_configured = False
+        self._is_accepted = False
         self._user_speaks = False
         self._push = PushToTalk()
         self._owed = Owed()
@@ -160,7 +158,7 @@ class Conversation:
         if self._is_finished:
             return []
         actions = self._dispatch(an_input, at)
-        actions += self._next_request()
+        actions += self._next_request(at)
         if self.is_busy(at):
             self._busy_at = at
         return actions + self._end_if_over(at)
@@ -438,6 +436,8 @@ class Conversation:
         if isinstance(event, MalformedEvent):
             message = f"the server sent something unreadable ({event.reason})"
             return [_error(message, source="protocol")]
+        if type(event) in _SIGNS_OF_ACCEPTANCE:
+            self._is_accepted = True
         handler = _HANDLERS.get(type(event))
         return [] if handler is None else handler(self, event, at)
 
@@ -457,7 +457,7 @@ class Conversation:
     def _session_updated(self, event: events.SessionUpdated, _: float) -> Actions:
         is_first = self.session is None
         self.session = event.session
-        if not event.session.is_beta:
+        if event.session.tells_turn_detection and not event.session.is_beta:
             self._detection = event.session.turn_detection
         if not is_first:
             return []
@@ -472,13 +472,14 @@ class Conversation:
     def _error(self, event: events.ErrorEvent, _: float) -> Actions:
         error = event.error
         message = error.message or error.code or "the server reported an error without a message"
-        if error.code in _KEY_ERRORS:
+        if error.code in dialects.KEY_ERRORS:
             refused = NotAuthorized(
                 f"the server refused the key: {message}",
                 "check the key in the environment variable that the configuration names",
             )
             return self._finish("key refused", refused)
-        if self.session is None and error.event_id in ("", SETTINGS_EVENT_ID):
+        is_unaddressed = not error.event_id and not self._is_accepted
+        if error.event_id == SETTINGS_EVENT_ID or is_unaddressed:
             rejected = ProtocolError(
                 f"the server refused the session's settings: {message}",
                 "a setting may not suit this server or model: see `voicecli config`",
@@ -499,7 +500,12 @@ class Conversation:
     def _speech_stopped(self, _: events.InputAudioBufferSpeechStopped, at: float) -> Actions:
         self._user_speaks = False
         self._turn_ended(at)
+        self._expect_response(at)
         return []
+
+    def _expect_response(self, at: float) -> None:
+        if (self._detection or {}).get("create_response", self._detection is not None):
+            self._owed.response_until = at + OWED_S
 
     def _turn_ended(self, at: float) -> None:
         self.counts.turns += 1
@@ -513,8 +519,7 @@ class Conversation:
         self._scribe.user_committed(event.item_id, event.previous_item_id)
         if self._settings.transcription_model:
             self._owed.transcripts[event.item_id] = at + OWED_S
-        if (self._detection or {}).get("create_response", self._detection is not None):
-            self._owed.response_until = at + OWED_S
+        self._expect_response(at)
         return []
 
     def _cleared(self, _: events.InputAudioBufferCleared, __: float) -> Actions:
@@ -569,14 +574,24 @@ class Conversation:
         return []
 
     def _output_item_done(self, event: events.ResponseOutputItemDone, _: float) -> Actions:
-        return self._call(event.item)
+        return self._call(event.item, event.response_id)
 
-    def _call(self, item: Item) -> Actions:
+    def _call(self, item: Item, response_id: str) -> Actions:
+        if item.status == "incomplete" or self._responses.is_silenced(response_id):
+            return self._refuse_call(item)
         call = self._tools.start(item)
         if call is None:
             return []
         report = self._scribe.call_began(call)
         return [Tell(report), CallTool(call.call_id, call.name, call.arguments)]
+
+    def _refuse_call(self, item: Item) -> Actions:
+        """A call that was cut off is not run, but has to have an output all the same."""
+        if not self._tools.refuse(item):
+            return []
+        fields = {"type": "function_call_output", "call_id": item.call_id}
+        cancelled = Item(fields | {"output": '{"error":"cancelled"}'})
+        return [Send(events.ConversationItemCreate(item=cancelled))]
 
     def _audio_delta(self, event: events.ResponseOutputAudioDelta, at: float) -> Actions:
         if self._responses.is_silenced(event.response_id) or event.item_id in self._deleted:
@@ -599,7 +614,8 @@ class Conversation:
             return []
         self._count_received(item_id)
         play: Actions = [Play(item_id, content_index, rest)] if rest else []
-        return [*play, FinishPart(item_id, content_index)]
+        # An item may be played to its end before its end was announced, when another follows it.
+        return [*play, FinishPart(item_id, content_index), *self._settle_if_heard(item_id)]
 
     def _count_received(self, item_id: str) -> None:
         received_ms = self._answers.received_ms(item_id)
@@ -633,7 +649,7 @@ class Conversation:
         for part in self._answers.open_parts_of(response.id):
             actions += self._complete(part.item_id, part.content_index)
         for item in response.output:
-            actions += self._call(item)
+            actions += self._call(item, response.id)
             actions += self._forget_unheard(item) if was_silenced else self._settle_unspoken(item)
         for item_id in sorted(self._unheard):
             actions += self._delete(item_id)
@@ -660,6 +676,9 @@ class Conversation:
 
     def _part_played(self, item_id: str, content_index: int) -> Actions:
         self._answers.played(item_id, content_index)
+        return self._settle_if_heard(item_id)
+
+    def _settle_if_heard(self, item_id: str) -> Actions:
         if not (self._answers.is_complete(item_id) and self._answers.is_played(item_id)):
             return []
         self._answers.forget(item_id)
@@ -667,9 +686,13 @@ class Conversation:
 
     # ------------------------------------------------------------------------------ small things
 
-    def _next_request(self) -> Actions:
-        """The request for a response, once nothing is in its way."""
-        if self._user_speaks or self._push.is_open or self._tools.are_running:
+    def _next_request(self, at: float) -> Actions:
+        """The request for a response, once nothing is in its way.
+
+        While the server owes its own answer to what the user said, ours would be a second one.
+        """
+        is_in_the_way = self._user_speaks or self._push.is_open or self._tools.are_running
+        if is_in_the_way or at < self._owed.response_until:
             return []
         request = self._responses.next_request()
         return [] if request is None else [Send(request)]
@@ -699,6 +722,16 @@ def _outcome(status: str, reason: str, error_message: str) -> Actions:
         return [Tell(reports.NoteReport(message=message))]
     return []
 
+
+_SIGNS_OF_ACCEPTANCE: Final = frozenset(
+    {
+        events.SessionUpdated,
+        events.InputAudioBufferSpeechStarted,
+        events.InputAudioBufferCommitted,
+        events.ResponseCreated,
+    }
+)
+"Events that show that the session goes on: some servers never confirm its settings."
 
 _Handler: TypeAlias = Callable[..., Actions]
 

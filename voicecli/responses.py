@@ -71,9 +71,8 @@ class Responses:
         if self.active == response_id:
             self.active = None
         self._met_another = False
-        was_silenced = response_id in self._silenced
-        self._silenced.discard(response_id)
-        return was_silenced
+        # The id stays: a delta may come even after this.
+        return response_id in self._silenced
 
     def refused(self, event_id: str, code: str) -> bool:
         """The server refused an event; says whether it was our last request for a response.
@@ -82,7 +81,11 @@ class Responses:
         the server had what we sent.
         """
         met_another = code == "conversation_already_has_active_response"
-        if not self._last_request or event_id not in (self._last_request, *[""] * met_another):
+        # Not every server names the event that it refuses.
+        is_ours = event_id == self._last_request or (
+            not event_id and (met_another or (self._in_flight is not None and self.active is None))
+        )
+        if not self._last_request or not is_ours:
             return False
         self._last_request = ""
         self._in_flight = None
@@ -91,9 +94,15 @@ class Responses:
         return True
 
     def silence(self) -> None:
-        """What is active must not be heard any more; the server ends it by itself."""
+        """What is active must not be heard any more; the server ends it by itself.
+
+        A response that was asked for and has not begun is too late for the server's own
+        interruption: it will be cancelled as soon as it begins.
+        """
         if self.active is not None:
             self._silenced.add(self.active)
+        else:
+            self._cancel_on_creation = self._in_flight is not None
 
     def cancel(self) -> ResponseCancel | None:
         """Silence what is active and give the event that ends it.

@@ -38,6 +38,12 @@ class ToolCalls:
         self._running[item.call_id] = call
         return call
 
+    def refuse(self, item: Item) -> bool:
+        """Take note of a call that will not be run; says whether it has to be answered."""
+        is_new = bool(item.call_id) and item.call_id not in self._seen
+        self._seen.add(item.call_id)
+        return is_new and item.type == "function_call"
+
     def finished(self, call_id: str) -> Call | None:
         """The call that an output belongs to; None if nobody waits for it."""
         return self._running.pop(call_id, None)

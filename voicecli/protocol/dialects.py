@@ -11,6 +11,7 @@ versions, Azure Voice Live, Qwen-Omni, StepFun, GLM, speaches and sglang-omni.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from voicecli.protocol.objects import JsonDict
 
@@ -24,6 +25,11 @@ BETA_EVENT_NAMES: Mapping[str, str] = {
     "transcription_session.created": "session.created",
     "transcription_session.updated": "session.updated",
 }
+
+KEY_ERRORS: Final = frozenset(
+    {"invalid_api_key", "invalid_authentication", "authentication_error", "unauthorized"}
+)
+"Codes of the error event with which servers refuse a key on an open socket."
 
 _BETA_FORMATS: Mapping[str, str] = {
     "audio/pcm": "pcm16",

@@ -221,6 +221,13 @@ class Session(JsonObject):
         return voice if isinstance(voice, str) else ""
 
     @property
+    def tells_turn_detection(self) -> bool:
+        """Whether it says how turns are taken at all; some servers echo only a part."""
+        audio = self._dict("audio").get("input")
+        nested = isinstance(audio, dict) and "turn_detection" in audio
+        return nested or "turn_detection" in self.fields
+
+    @property
     def turn_detection(self) -> JsonDict | None:
         """The voice detection in force; None when turns are manual."""
         audio = self._dict("audio").get("input")

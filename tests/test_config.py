@@ -293,3 +293,17 @@ def test_the_examples_that_are_commented_out_are_right_and_name_every_field_of_a
     assert destination(Config(server="azure", servers=config.servers)).key_header == "api-key"
     server = set(example_keys(text)) - set(all_keys())
     assert {f"servers.azure.{name}" for name in Server.__struct_fields__} <= server
+
+
+def test_an_address_is_shown_without_password_and_query(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('[servers.az]\nurl = "wss://u:secret@host:1/x?api-key=SECRET"\n')
+    shown = {one.key: one.value for one in load({}, path=path, environ={})}
+    assert shown["servers.az.url"] == "wss://host:1/x"
+
+
+def test_a_profile_may_bring_servers_of_its_own(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('[profiles.work]\nserver = "az"\n[profiles.work.servers.az]\nurl = "ws://h/"\n')
+    effective = load({}, path=path, profile="work", environ={})
+    assert effective.config.servers["az"].url == "ws://h/"

@@ -1,6 +1,9 @@
 import asyncio
 import io
+import os
 import struct
+import subprocess
+import sys
 import threading
 import wave
 from itertools import pairwise
@@ -439,3 +442,23 @@ def test_a_reader_two_seconds_behind_counts_as_gone():
     assert Failed("cannot write the speaker's audio: the reader of the pipe does not keep up") in (
         run(main)
     )
+
+
+def test_a_pipe_that_stays_open_and_silent_does_not_keep_the_program():
+    """A thread that waits inside of `sys.stdin.buffer` made the interpreter abort at its end."""
+    program = (
+        "import asyncio, sys\n"
+        "from voicecli.audio.files import PipeMicrophone\n"
+        "async def main():\n"
+        "    microphone = PipeMicrophone(sys.stdin.buffer)\n"
+        "    await microphone.start(lambda frame: None)\n"
+        "    await microphone.close()\n"
+        "asyncio.run(main())\n"
+    )
+    reading, writing = os.pipe()
+    try:
+        ended = subprocess.run([sys.executable, "-c", program], stdin=reading, timeout=30)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert ended.returncode == 0

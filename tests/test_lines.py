@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from voicecli import reports
+from voicecli.errors import VoicecliError
 from voicecli.inputs import Input, QuitPressed
 from voicecli.ui.lines import JsonLines, PlainLines, can_be_drawn_on, plain_line, summary_line
 
@@ -206,3 +207,24 @@ def test_lines_need_no_rich() -> None:
     code = "import sys, voicecli.ui.lines; print('rich' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_a_full_disk_ends_the_talk_and_is_an_error_of_its_own():
+    async def main() -> list[object]:
+        delivered: list[object] = []
+        with open("/dev/full", "wb", buffering=0) as full:
+            lines = JsonLines(full)
+            await lines.start(delivered.append)
+            lines.tell(reports.NoteReport(message="hello"), 0.0)
+            await asyncio.sleep(0)
+            with pytest.raises(VoicecliError, match="No space left"):
+                await lines.close()
+        return delivered
+
+    assert asyncio.run(main()) == [QuitPressed()]
+
+
+def test_controls_that_json_leaves_alone_are_escaped():
+    line = reports.encode_report(reports.NoteReport(message="a\x9b31m\x7fé"), 0)
+    assert b"\\u009b31m\\u007f\xc3\xa9" in line

@@ -1,13 +1,11 @@
 """`python -m voicecli` and the `voicecli` command."""
 
-import sys
-
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    from voicecli.cli import run
+    from voicecli import cli
 
-    sys.exit(run())
+    cli.main()
 
 
 if __name__ == "__main__":

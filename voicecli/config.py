@@ -12,6 +12,7 @@ that hold them.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mind_model: str = ""
     "With a URL: the model's name there."
     mind_key_env: str = ""
-    "With a URL: the environment variable that holds its key."
+    "With a URL: the environment variable that holds its key; empty: VOICECLI_MIND_KEY."
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,7 +160,16 @@ class Effective:
 
     def __iter__(self) -> Iterator[Setting]:
         for key, value in flatten(msgspec.to_builtins(self.config)).items():
-            yield Setting(key, value, self.origins.get(key, "default"))
+            yield Setting(key, _public(value), self.origins.get(key, "default"))
+
+
+def _public(value: object) -> object:
+    """A value as it may be shown: an address without what may be a password or a key."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    scheme, _, rest = value.partition("://")
+    address = re.split(r"[?#]", rest, maxsplit=1)[0]
+    return f"{scheme}://{address.rpartition('@')[2]}"
 
 
 def default_file() -> Path:
@@ -283,7 +293,7 @@ def _profile(profiles: Any, name: str, file: Path) -> Values:
     if not isinstance(found, dict):
         known = ", ".join(sorted(profiles)) if isinstance(profiles, dict) and profiles else "none"
         raise ConfigError(f"no profile {name!r} in {str(file)!r}", f"there are: {known}")
-    return flatten(found)
+    return found
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

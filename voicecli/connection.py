@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,7 @@ from voicecli.errors import (
     VoicecliError,
 )
 from voicecli.protocol.codec import SERVER_CODEC, Decoded, encode
+from voicecli.protocol.dialects import KEY_ERRORS
 from voicecli.protocol.events import ClientEvent, ErrorEvent, SessionCreated
 
 if TYPE_CHECKING:
@@ -93,6 +95,14 @@ class Address:
         for value in self.headers.values():
             text = text.replace(value.removeprefix("Bearer "), "[key]") if value else text
         return text
+
+    def hide_in(self, message: bytes) -> bytes:
+        """The same for a whole message of the server's."""
+        for value in self.headers.values():
+            key = value.removeprefix("Bearer ").encode()
+            if key and key in message:
+                message = message.replace(key, b"[key]")
+        return message
 
     def cause(self, exc: Exception) -> Exception | None:
         """`exc` as the cause of another error; None if its text holds the key."""
@@ -190,15 +200,25 @@ class Connection:
                 message = await self._socket.recv(decode=False)
             except ConnectionClosed as exc:
                 raise _reason_of_closing(exc, self._address) from self._address.cause(exc)
-            yield SERVER_CODEC.decode(message)
+            yield SERVER_CODEC.decode(self._address.hide_in(message))
             # A burst that has arrived already would never let go of the loop.
             if time.monotonic() - since > _FAIR_SHARE_S:
                 await asyncio.sleep(0)
                 since = time.monotonic()
 
     async def close(self) -> None:
-        """Say goodbye; returns after two seconds at the latest."""
-        await self._socket.close()
+        """Say goodbye; takes two seconds at most. Nobody may be iterating any more."""
+        reading = asyncio.create_task(self._skip_the_rest())
+        try:
+            await self._socket.close()
+        finally:
+            reading.cancel()
+
+    async def _skip_the_rest(self) -> None:
+        """Make room for the server's goodbye, which comes after all that it had sent before."""
+        with suppress(ConnectionClosed):
+            while True:
+                await self._socket.recv(decode=False)
 
 
 async def _first_event(socket: ClientConnection, address: Address) -> Decoded:
@@ -225,7 +245,7 @@ async def _first_event(socket: ClientConnection, address: Address) -> Decoded:
 def _refusal(event: ErrorEvent, address: Address) -> VoicecliError:
     error = event.error
     told = address.hide(error.message or error.code or error.type)
-    if error.code in ("invalid_api_key", "invalid_authentication", "unauthorized"):
+    if error.code in KEY_ERRORS:
         return NotAuthorized(f"{address.shown} refused the key: {told}", _KEY_HINT)
     return ConnectionFailed(f"{address.shown} refused the session: {told}")
 
@@ -271,7 +291,12 @@ def _errors_of_opening(address: Address) -> Iterator[None]:
 
 
 def _os_reason(exc: OSError) -> str:
-    return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
+    """Why, in the system's words: asyncio puts its own in front of them."""
+    told = exc.strerror or str(exc)
+    if isinstance(exc, socket.gaierror) or not exc.errno:
+        return told
+    words = os.strerror(exc.errno)
+    return told if words.startswith("Unknown error") else words
 
 
 def _refused_upgrade(status: int, address: Address) -> VoicecliError:

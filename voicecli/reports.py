@@ -6,6 +6,9 @@ the connection opened. `docs/json.md` describes every field.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import msgspec
 
 
@@ -121,4 +124,13 @@ class SummaryReport(Report, frozen=True, kw_only=True, tag="summary"):
 def encode_report(report: Report, at_ms: int) -> bytes:
     """One line of JSON without its line end: `type` first, then `at_ms`, then the fields."""
     fields = msgspec.to_builtins(report)
-    return msgspec.json.encode({"type": fields.pop("type"), "at_ms": at_ms, **fields})
+    line = msgspec.json.encode({"type": fields.pop("type"), "at_ms": at_ms, **fields})
+    return _CONTROLS.sub(_escaped, line)
+
+
+_CONTROLS: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+"What JSON leaves as it is and a terminal obeys: U+007F to U+009F in UTF-8."
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u00%02x" % found[0][-1]

@@ -114,13 +114,16 @@ class Session:
             VoicecliError: the talk could not go on.
         """
         await self._screen.start(self._step)
-        await self._speaker.start(self._speaker_reported)
+        # The microphone first: a file that cannot be read must not cost one that would be written.
         await self._microphone.start(self._frame_came)
+        await self._speaker.start(self._speaker_reported)
         async with asyncio.TaskGroup() as tasks:
             self._task_group = tasks
             for pump in (self._receive(), self._send(), self._draw()):
                 self._run_beside(pump)
             finish = await self._end
+            # Whatever takes its time to close, nothing is to be heard after the end.
+            self._speaker.stop()
             for task in list(self._tasks):
                 task.cancel()
         self._wind_up(finish)

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -125,6 +125,30 @@ def find_device(spec: int | str | None, kind: Kind) -> DeviceInfo:
         AudioDeviceError: no device fits, or several do; names the candidates.
     """
     return choose_device(list_devices(), spec, kind)
+
+
+async def find_devices(*wanted: tuple[int | str | None, Kind]) -> list[DeviceInfo]:
+    """`find_device` for several at once, without waiting for ever for a frozen sound server.
+
+    Raises:
+        AudioDeviceError: as `find_device`, or the sound server does not answer within 5 s.
+    """
+
+    def find() -> list[DeviceInfo]:
+        devices = list_devices()
+        return [choose_device(devices, spec, kind) for spec, kind in wanted]
+
+    try:
+        return await _in_own_thread(find, _OPEN_PATIENCE_S)
+    except TimeoutError:
+        raise _no_answer() from None
+
+
+def _no_answer() -> AudioDeviceError:
+    return AudioDeviceError(
+        "the sound server does not answer",
+        "restart it, or go without: --mic and --speaker take files, - and none",
+    )
 
 
 def choose_device(devices: list[DeviceInfo], spec: int | str | None, kind: Kind) -> DeviceInfo:
@@ -450,10 +474,16 @@ class AudioDevices:
         loop = asyncio.get_running_loop()
         self._loop, self._failure, self._is_waking = loop, loop.create_future(), False
         try:
-            self._streams = await _in_own_thread(self._started_streams, _OPEN_PATIENCE_S)
+            self._streams = await _in_own_thread(
+                self._started_streams, _OPEN_PATIENCE_S, discard=_end
+            )
         except TimeoutError:
             self.is_abandoned = True
-            raise AudioDeviceError("the sound server does not answer", "restart it") from None
+            raise _no_answer() from None
+        except asyncio.CancelledError:
+            # The thread is in the middle of it; what it opens it will close again.
+            self.is_abandoned = True
+            raise
         self._switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._watch()
@@ -655,19 +685,27 @@ def _end(streams: list[Any]) -> None:
         stream.close(ignore_errors=True)
 
 
-async def _in_own_thread(call: Callable[[], _T], patience_s: float) -> _T:
+async def _in_own_thread(
+    call: Callable[[], _T], patience_s: float, discard: Callable[[_T], None] = lambda _: None
+) -> _T:
     """Run `call` in a thread that is left behind when it takes longer; raises TimeoutError then.
 
-    Not in an executor, whose threads are waited for at the interpreter's end.
+    Not in an executor, whose threads are waited for at the interpreter's end. `discard` gets a
+    result that comes when nobody waits for it any more.
     """
     outcome: Future[_T] = Future()
 
     def run() -> None:
-        outcome.set_running_or_notify_cancel()
         try:
-            outcome.set_result(call())
+            result = call()
         except Exception as exc:  # noqa: BLE001
-            outcome.set_exception(exc)
+            with contextlib.suppress(InvalidStateError):
+                outcome.set_exception(exc)
+            return
+        try:
+            outcome.set_result(result)
+        except InvalidStateError:
+            discard(result)
 
     threading.Thread(target=run, name="sound-device", daemon=True).start()
     return await asyncio.wait_for(asyncio.wrap_future(outcome), patience_s)

@@ -6,6 +6,7 @@ the next late. The speakers run the same ledger as a device, on a virtual DAC wi
 
 import asyncio
 import contextlib
+import os
 import struct
 import threading
 import time
@@ -370,16 +371,36 @@ class PipeSpeaker(_VirtualSpeaker):
     def _drain(self) -> None:
         try:
             while (pcm := self._blocks.get()) is not None:
-                self._stream.write(pcm)
-                self._stream.flush()
+                _write_all(self._stream, pcm)
         except (OSError, ValueError) as exc:
             self._error = exc
 
 
 def _read_some(stream: BinaryIO) -> bytes:
-    """What is there, at least one byte; `b""` at the end."""
-    read1: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
-    return read1(FRAME_BYTES)
+    """What is there, at least one byte; `b""` at the end.
+
+    Past the stream's buffer where there is a descriptor: a thread that waits inside of a buffered
+    reader holds its lock, and the interpreter cannot end.
+    """
+    try:
+        descriptor = stream.fileno()
+    except OSError:
+        read1: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+        return read1(FRAME_BYTES)
+    return os.read(descriptor, FRAME_BYTES)
+
+
+def _write_all(stream: BinaryIO, pcm: bytes) -> None:
+    """Write past the stream's buffer where there is a descriptor, for the same reason."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:
+        stream.write(pcm)
+        stream.flush()
+        return
+    view = memoryview(pcm)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _frames_of(path: Path) -> deque[bytes]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,8 +18,6 @@ from voicecli.cli.models import app as models_app
 from voicecli.cli.serve import serve_command
 from voicecli.cli.talk import talk_command
 from voicecli.errors import VoicecliError
-
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="voicecli",
@@ -70,15 +69,29 @@ def run() -> int:
             _show_traceback()
         tell_error(exc)
         return exc.exit_code
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has left; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except SystemExit as exc:
+    except SystemExit as exc:  # typer leaves so, after Ctrl-C (130) and a closed pipe (1) too
         return exc.code if isinstance(exc.code, int) else 1
     return 0
+
+
+_is_hanging = False
+
+
+def leave_without_waiting() -> None:
+    """From now on the end of the program waits for no thread: one hangs in a sound server."""
+    global _is_hanging
+    _is_hanging = True
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    code = run()
+    if _is_hanging:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _show_traceback() -> None:

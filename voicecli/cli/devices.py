@@ -43,13 +43,15 @@ def _table(devices: list[DeviceInfo]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from voicecli.ui.clean import clean
+
     table = Table("index", "name", "host API", "in", "out", "default rate", "default", box=None)
     for device in devices:
         defaults = {"mic": device.is_default_input, "speaker": device.is_default_output}
         table.add_row(
             str(device.index),
-            Text(device.name),
-            Text(device.host_api),
+            Text(clean(device.name, one_line=True)),
+            Text(clean(device.host_api, one_line=True)),
             str(device.input_channels or "-"),
             str(device.output_channels or "-"),
             f"{device.default_rate_hz} Hz",

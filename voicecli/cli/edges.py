@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
 
+from voicecli import cli
 from voicecli.config import Audio
-from voicecli.errors import ConfigError
+from voicecli.errors import AudioDeviceError, ConfigError
 
 if TYPE_CHECKING:
     from voicecli.audio.devices import AudioDevices
@@ -49,9 +50,11 @@ async def open_audio(audio: Audio) -> AsyncIterator[AudioEdges]:
     Raises:
         AudioDeviceError: a device or file cannot be opened.
     """
-    devices = await _open_devices(audio)
+    devices = await _find_devices(audio)
     edges = AudioEdges(_microphone(audio.mic, devices), _speaker(audio.speaker, devices))
     try:
+        if devices is not None:
+            await devices.open()
         yield edges
     finally:
         await edges.microphone.close()
@@ -59,21 +62,47 @@ async def open_audio(audio: Audio) -> AsyncIterator[AudioEdges]:
         if devices is not None:
             await devices.close()
             if devices.is_abandoned:
-                _leave_without_waiting()
+                cli.leave_without_waiting()
 
 
-async def _open_devices(audio: Audio) -> AudioDevices | None:
+async def _find_devices(audio: Audio) -> AudioDevices | None:
     if not (is_device(audio.mic) or is_device(audio.speaker)):
         return None
-    from voicecli.audio.devices import DEFAULT_BLOCK_MS, AudioDevices, find_device
+    from voicecli.audio.devices import DEFAULT_BLOCK_MS, AudioDevices, Kind, find_devices
 
-    devices = AudioDevices(
-        find_device(_name(audio.mic), "input") if is_device(audio.mic) else None,
-        find_device(_name(audio.speaker), "output") if is_device(audio.speaker) else None,
+    wanted: list[tuple[int | str | None, Kind]] = []
+    if is_device(audio.mic):
+        wanted.append((_name(audio.mic), "input"))
+    if is_device(audio.speaker):
+        wanted.append((_name(audio.speaker), "output"))
+    found = iter(await find_devices(*wanted))
+    return AudioDevices(
+        next(found) if is_device(audio.mic) else None,
+        next(found) if is_device(audio.speaker) else None,
         block_ms=audio.block_ms or DEFAULT_BLOCK_MS,
     )
-    await devices.open()
-    return devices
+
+
+def check_files(audio: Audio) -> None:
+    """See that a microphone's file is there and is not the one that the speaker will write.
+
+    Raises:
+        AudioDeviceError: the file cannot be read.
+        ConfigError: it would be overwritten.
+    """
+    if not is_wav(audio.mic):
+        return
+    heard = Path(audio.mic).expanduser()
+    try:
+        heard.open("rb").close()
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise AudioDeviceError(f"cannot read {str(heard)!r}: {reason}", "check the path") from exc
+    written = Path(audio.speaker).expanduser()
+    if is_wav(audio.speaker) and written.exists() and written.samefile(heard):
+        raise ConfigError(
+            f"{str(heard)!r} is both microphone and speaker", "it would be overwritten"
+        )
 
 
 def _name(spec: str) -> int | str | None:
@@ -113,13 +142,6 @@ def _own_end(stream: TextIO, mode: Literal["rb", "wb"]) -> BinaryIO:
     when a thread is inside one of them.
     """
     return open(stream.fileno(), mode, closefd=False)
-
-
-def _leave_without_waiting() -> None:
-    """A stream that hangs in a frozen sound server would keep the interpreter from ending."""
-    import atexit
-
-    atexit.register(os._exit, 0)
 
 
 def open_screen(*, as_json: bool, speaker: str) -> Screen:

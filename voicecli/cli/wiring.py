@@ -56,6 +56,7 @@ def plan(
         VoicecliError: something is wrong with the configuration, the functions or the models.
     """
     from voicecli import config as configuration
+    from voicecli.cli.edges import check_files
     from voicecli.connection import url_with_model
     from voicecli.tools import functions
 
@@ -71,9 +72,13 @@ def plan(
         with _prints_on_stderr():
             offered = functions.load(Path(config.tools).expanduser())
     settings = configuration.session_settings(config, is_local=is_local, tools=offered.schemas)
+    check_files(config.audio)
     local = None
     if is_local:
         from voicecli.cli.local import prepare_models
+
+        if config.tools:
+            sys.stderr.write("voicecli: the embedded engine does not call functions yet\n")
 
         local = prepare_models(config.local)
     return Plan(config, target, local, offered, settings, as_json)

@@ -360,7 +360,9 @@ def record_from(
     if fields["type"] == "function_call":
         fields["call_id"] = fields.get("call_id") or new_id("call")
     audio = b"".join(
-        base64.b64decode(part["audio"]) for part in fields.get("content", []) if part.get("audio")
+        base64.b64decode(part.pop("audio"))
+        for part in fields.get("content", [])
+        if part.get("audio")
     )
     return Record(item_id, fields, clip_of(audio, audio_format) if audio else None)
 

@@ -6,10 +6,12 @@ Both have the shape of a screen, without keys and pictures. Nothing of rich is i
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, AnyStr, BinaryIO, Final, Generic, TextIO
 
+from voicecli.errors import VoicecliError
 from voicecli.inputs import Input, QuitPressed
 from voicecli.reports import (
     AssistantReport,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from voicecli.conversation import Conversation
     from voicecli.ui.meters import Meters
 
+_WINDOWS_READER_IS_GONE: Final = errno.EINVAL
 _DUMB: Final = frozenset({"", "dumb", "unknown"})
 
 
@@ -49,6 +52,7 @@ class _Output(Generic[AnyStr]):
         self._stream: IO[AnyStr] = stream
         self._quit: Callable[[], object] | None = None
         self._is_closed = False
+        self._failure: OSError | None = None
 
     def start(self, deliver: Callable[[Input], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -62,11 +66,20 @@ class _Output(Generic[AnyStr]):
         try:
             self._stream.write(line)
             self._stream.flush()
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError as exc:
             self._is_closed = True
+            self._failure = exc
             _divert(self._stream)
             if self._quit is not None:
                 self._quit()
+
+    def close(self) -> None:
+        """Tell of a failure that was not the reader's leaving."""
+        failure, self._failure = self._failure, None
+        if failure is None or isinstance(failure, ConnectionError):
+            return
+        if failure.errno != _WINDOWS_READER_IS_GONE:
+            raise VoicecliError(f"cannot write the output: {failure.strerror or failure}")
 
 
 class JsonLines:
@@ -74,8 +87,7 @@ class JsonLines:
 
     Args:
         stream: a binary stream, since JSON is UTF-8 whatever the locale. A reader that is slow
-        holds
-            the talk up once the pipe is full.
+            holds the talk up once the pipe is full.
     """
 
     wants_drawing = False
@@ -93,7 +105,8 @@ class JsonLines:
         """Nothing: a script wants facts."""
 
     async def close(self) -> None:
-        """Nothing is left open."""
+        """End; raises `VoicecliError` if lines could not be written, though somebody reads."""
+        self._output.close()
 
 
 class PlainLines:
@@ -128,7 +141,8 @@ class PlainLines:
         """Nothing: there is nowhere to draw."""
 
     async def close(self) -> None:
-        """Nothing is left open."""
+        """End; raises `VoicecliError` if lines could not be written, though somebody reads."""
+        self._output.close()
 
 
 def plain_line(report: Report) -> str:

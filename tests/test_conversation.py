@@ -484,3 +484,15 @@ def test_a_server_that_never_confirms_the_settings_survives_its_first_error():
     conversation.handle(inputs.Received(speech_started("U1")), 1.0)
     told = conversation.handle(inputs.Received(error("server_error")), 2.0)
     assert [type(action) for action in told] == [Tell]
+
+
+def test_a_growing_answer_is_reported_ten_times_a_second_and_whole_at_its_end():
+    talk = Talk()
+    talk.feed(created())
+    for count in range(100):
+        talk.at = count / 100
+        talk.feed(said("A1", "x"))
+    talk.feed(audio("A1", 10), audio_done("A1"), inputs.PartPlayed("A1", 0))
+    told = talk.reports(reports.AssistantReport)
+    assert 9 <= len(told) <= 11
+    assert (told[-1].final, told[-1].text) == (True, "x" * 100)

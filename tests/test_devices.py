@@ -225,7 +225,7 @@ def test_a_speaker_reports_in_order_and_counts_device_gaps():
         Started("a", 0, 1.0),
         Finished("a", 0, pytest.approx(1.01)),
         Drained(pytest.approx(1.01)),
-        Failed("gone"),
+        Failed("gone", "`voicecli devices` lists what there is"),
     ]
     assert speaker.underflows == 1
     assert speaker.take(480, 1.02, underflowed=False) == (SILENT_FRAME, False)

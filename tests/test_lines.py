@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import msgspec
 import pytest
@@ -211,18 +211,18 @@ def test_lines_need_no_rich() -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 def test_a_full_disk_ends_the_talk_and_is_an_error_of_its_own():
-    async def main() -> list[object]:
+    async def main(full: BinaryIO) -> list[object]:
         delivered: list[object] = []
-        with open("/dev/full", "wb", buffering=0) as full:
-            lines = JsonLines(full)
-            await lines.start(delivered.append)
-            lines.tell(reports.NoteReport(message="hello"), 0.0)
-            await asyncio.sleep(0)
-            with pytest.raises(VoicecliError, match="No space left"):
-                await lines.close()
+        lines = JsonLines(full)
+        await lines.start(delivered.append)
+        lines.tell(reports.NoteReport(message="hello"), 0.0)
+        await asyncio.sleep(0)
+        with pytest.raises(VoicecliError, match="No space left"):
+            await lines.close()
         return delivered
 
-    assert asyncio.run(main()) == [QuitPressed()]
+    with open("/dev/full", "wb", buffering=0) as full:
+        assert asyncio.run(main(full)) == [QuitPressed()]
 
 
 def test_controls_that_json_leaves_alone_are_escaped():

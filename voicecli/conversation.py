@@ -59,6 +59,9 @@ Actions: TypeAlias = list[Action]
 OWED_S: Final = 5.0
 "How long an answer, or a transcript, is expected after a turn before we stop waiting for it."
 
+TEXT_EVERY_S: Final = 0.1
+"A growing answer is reported no more often: each report holds the whole text so far."
+
 ONSET_S: Final = 1.0
 "How much later than the voice the server may notice that it began."
 
@@ -141,6 +144,7 @@ class Conversation:
         self._unheard: set[str] = set()
         self._deleted: set[str] = set()
         self._typed_count = 0
+        self._text_told_at: dict[str, float] = {}
         self._mic_ended = False
         self._turn_began_at = 0.0
         self._busy_at = 0.0
@@ -625,11 +629,15 @@ class Conversation:
     def _answer_delta(
         self,
         event: events.ResponseOutputAudioTranscriptDelta | events.ResponseOutputTextDelta,
-        _: float,
+        at: float,
     ) -> Actions:
         if self._responses.is_silenced(event.response_id):
             return []
-        return _told(self._scribe.answer_delta(event.item_id, event.delta))
+        told = self._scribe.answer_delta(event.item_id, event.delta)
+        if at - self._text_told_at.get(event.item_id, -TEXT_EVERY_S) < TEXT_EVERY_S:
+            return []
+        self._text_told_at = {event.item_id: at}
+        return _told(told)
 
     def _spoken_text(self, event: events.ResponseOutputAudioTranscriptDone, _: float) -> Actions:
         if not self._responses.is_silenced(event.response_id):

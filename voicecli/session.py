@@ -256,8 +256,8 @@ class Session:
                 self._step(inputs.PartPlayed(item_id, content_index))
             case Drained():
                 self._step(inputs.PlaybackDrained())
-            case Failed(message):
-                error = AudioDeviceError(message, "see which devices there are: voicecli devices")
+            case Failed(message, hint):
+                error = AudioDeviceError(message, hint)
                 self._carry_out(actions.Finish("audio lost", error), self._now())
 
     def _meters(self, at: float) -> Meters:

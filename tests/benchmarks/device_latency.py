@@ -1,4 +1,3 @@
-# ruff: noqa: T201
 """How fast the speaker starts and stops, and what that costs: the figures of docs/audio.md.
 
     python tests/benchmarks/device_latency.py [BLOCK_SAMPLES ...] [--trials N] [--seconds S]

@@ -1,5 +1,5 @@
 """How well and how fast the ears hear: `python tests/benchmarks/ears_wer.py [threads]`."""
-# ruff: noqa: E402, T201
+# ruff: noqa: E402
 
 import statistics
 import sys

@@ -1,4 +1,4 @@
-# ruff: noqa: T201, E402
+# ruff: noqa: E402
 """How long the engine takes from the end of the user's speech to the first audio of its answer.
 
 Sends the clips of tests/data/speech in real time and prints, for each, the stages in milliseconds:

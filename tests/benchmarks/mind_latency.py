@@ -1,5 +1,4 @@
 """How fast a mind answers and stops: `mind_latency.py [small|standard|URL]`."""
-# ruff: noqa: T201
 
 import statistics
 import sys

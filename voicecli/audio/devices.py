@@ -371,7 +371,7 @@ class DeviceSpeaker:
     def report_failure(self, message: str) -> None:
         """Say that the device is gone; for the loop's thread."""
         if self._report is not None:
-            self._report(Failed(message))
+            self._report(Failed(message, _SEE_DEVICES))
 
 
 def _playout(rate_hz: int) -> Playout:

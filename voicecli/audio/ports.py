@@ -16,6 +16,8 @@ class Failed:
     """The device or file is gone; reported at most once. Calls go on working, unheard."""
 
     message: str
+    hint: str = ""
+    "What the user can do about it."
 
 
 SpeakerReport = Started | Finished | Drained | Failed

@@ -3,7 +3,7 @@
     python tests/benchmarks/talk_latency.py [--mind rules] [--mind small] [--json]
 
 Says the clips of tests/data/speech into the virtual microphone, one after the other, and measures
-from the last loud sample at the microphone until the first sample at the virtual speaker. The
+from the last loud sample at the microphone until the first audible one at the virtual speaker. The
 silence that ends a turn is part of it. Needs the engine's models.
 """
 
@@ -28,6 +28,8 @@ from voicecli.audio.resample import convert
 AIMS = {"rules": "< 500", "small": "< 1000"}
 LOUD = 330
 "About -40 dBFS."
+AUDIBLE = 66
+"-54 dBFS: what comes before is silence, though it may not be all zeros."
 WINDOW = 240
 QUIET_S = 0.3
 
@@ -70,7 +72,7 @@ def answered_after_ms(sound: VirtualSound, program: Program, path: Path) -> floa
     samples, begun_at = tap.stop()
     recording = recorder.stop()
     speech_ended_at = begun_at + last_loud(samples) / RATE_HZ
-    sounding = np.flatnonzero(recording.samples)
+    sounding = np.flatnonzero(np.abs(recording.samples.astype(int)) > AUDIBLE)
     begins = sounding[np.diff(sounding, prepend=-RATE_HZ) > QUIET_S * RATE_HZ]
     answers = (recording.time_of(int(begin)) for begin in begins)
     first_at = next(at for at in answers if at > speech_ended_at)

@@ -80,6 +80,7 @@ async def measure(sound: VirtualSound, block: int, trials: int, seconds: float) 
         light_work = asyncio.create_task(tick())
         await asyncio.sleep(0.5)
         log = [await trial(devices, number) for number in range(trials)]
+        await asyncio.sleep(0.3)  # what the device took yet sounds
         recording = recorder.stop()
         silent_cpu, _ = await cpu_per_minute(seconds / 2)
         playing_cpu, idle_gaps = await continuous(sound, devices, seconds, None)

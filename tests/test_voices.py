@@ -1,5 +1,6 @@
 import array
 
+import numpy as np
 import pytest
 
 from voicecli.engine.voices import VOICES, HibariVoice, speakable
@@ -68,3 +69,9 @@ def test_every_name_of_the_api_gets_the_one_voice() -> None:
 )
 def test_text_is_made_speakable(written: str, said: str) -> None:
     assert speakable(written) == said
+
+
+def test_the_first_sound_does_not_wait_for_silence(voice: HibariVoice) -> None:
+    samples = np.frombuffer(b"".join(voice.speak("Hello there.")), dtype="<i2")
+    first = int(np.flatnonzero(np.abs(samples) > 0.002 * 32767)[0])
+    assert first <= 24 * 25

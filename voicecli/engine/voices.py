@@ -38,6 +38,12 @@ class Voice(Protocol):
         ...
 
 
+AUDIBLE = 0.002
+"Of full scale: -54 dBFS."
+LEAD_SAMPLES = 480
+"20 ms at 24 kHz, so that a soft beginning stays whole."
+
+
 class HibariVoice:
     """The voice "heart" of hibari, on one thread; some hundred times faster than speech.
 
@@ -78,7 +84,18 @@ class HibariVoice:
             with self._turn:
                 wave = self._hibari(sentence, speed=speed, seed=0)
             if len(wave):
-                yield _pcm16(wave)
+                yield _pcm16(_without_silent_start(wave))
+
+
+def _without_silent_start(wave: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """The wave from shortly before its first audible sample: before it is 0.3 s of nothing.
+
+    The listener would wait for it, and the pause at a sentence's end is long enough.
+    """
+    import numpy as np
+
+    audible = np.flatnonzero(np.abs(wave) > AUDIBLE)
+    return wave[max(0, int(audible[0]) - LEAD_SAMPLES) :] if len(audible) else wave
 
 
 def _pcm16(wave: "NDArray[np.float32]") -> bytes:

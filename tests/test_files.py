@@ -388,7 +388,10 @@ def test_a_failing_pipe_is_told_once_and_the_ledger_goes_on():
     async def main():
         speaker, reports = PipeSpeaker(FullDisk(), clock=clock), []
         await speaker.start(reports.append)
+        (writer,) = (one for one in threading.enumerate() if one.name == "pipe-speaker")
         speaker.play("a", 0, loud(48_000))
+        await asyncio.sleep(0.1)
+        writer.join(10)  # the loop's time flies, the thread's does not
         while not any(isinstance(report, Failed) for report in reports):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await asyncio.sleep(1)

@@ -13,9 +13,9 @@ from voicecli.audio.playback import Heard
 from voicecli.audio.ports import SpeakerReport
 from voicecli.conversation import Conversation, Options
 from voicecli.errors import VoicecliError
-from voicecli.inputs import Input
-from voicecli.protocol.codec import Decoded
-from voicecli.protocol.events import ClientEvent, InputAudioBufferAppend
+from voicecli.inputs import Input, Received
+from voicecli.protocol.codec import Decoded, encode
+from voicecli.protocol.events import ClientEvent, InputAudioBufferAppend, MalformedEvent
 from voicecli.reports import Report, SummaryReport
 from voicecli.session import Link, Session, Toolbox
 from voicecli.tools.functions import Functions
@@ -65,12 +65,13 @@ class ScriptedLink:
         await self.lets_pass.wait()
         self.sent.add(event)
 
-    async def __aiter__(self) -> AsyncIterator[Decoded]:
+    async def __aiter__(self) -> AsyncIterator[Received]:
         while True:
             event = await self._script.get()
             if isinstance(event, VoicecliError):
                 raise event
-            yield event
+            text = b"?" if isinstance(event, MalformedEvent) else encode(event)
+            yield Received(event, text)
 
     @property
     def frames(self) -> list[bytes]:

@@ -53,8 +53,8 @@ def with_connection(
 
 async def take(connection: Connection, count: int) -> list[Any]:
     came = []
-    async for event in connection:
-        came.append(event)
+    async for received in connection:
+        came.append(received.event)
         if len(came) == count:
             break
     return came

@@ -20,7 +20,7 @@ from voicecli.audio.devices import (
     quiet_stderr,
 )
 from voicecli.audio.pcm import FRAME_BYTES, SILENT_FRAME
-from voicecli.audio.playback import Drained, Finished, Heard, Started
+from voicecli.audio.playback import Drained, Emitted, Finished, Heard, Started
 from voicecli.audio.ports import Failed
 from voicecli.errors import AudioDeviceError
 
@@ -224,6 +224,7 @@ def test_a_speaker_reports_in_order_and_counts_device_gaps():
     assert reports == [
         Started("a", 0, 1.0),
         Finished("a", 0, pytest.approx(1.01)),
+        Emitted("a", 0, 0, 240, 1.0),
         Drained(pytest.approx(1.01)),
         Failed("gone", "`voicecli devices` lists what there is"),
     ]
@@ -313,7 +314,7 @@ def test_playback_is_exact_and_starts_soon(virtual_sound):
             break
     assert np.array_equal(recording.samples[first : first + len(voice)], voice)
     assert recording.time_of(first) - asked_at < 0.1
-    assert [type(report) for report in reports] == [Started, Finished, Drained]
+    assert [type(report) for report in reports] == [Started, Finished, Emitted, Drained]
     assert reports[0].at == pytest.approx(recording.time_of(first), abs=0.01)
 
 

@@ -20,7 +20,7 @@ from voicecli.audio.files import (
     WavSpeaker,
 )
 from voicecli.audio.pcm import FRAME_BYTES, SILENT_FRAME, unpacked
-from voicecli.audio.playback import Drained, Finished, Heard, Started
+from voicecli.audio.playback import Drained, Emitted, Finished, Heard, Started
 from voicecli.audio.ports import Failed
 from voicecli.audio.wav import decode_wav
 from voicecli.errors import AudioDeviceError
@@ -290,8 +290,10 @@ def test_a_file_speaker_reports_exact_times():
     assert reports == [
         Started("a", 0, pytest.approx(begun + 0.5, abs=1e-4)),
         Finished("a", 0, pytest.approx(begun + 0.6, abs=1e-4)),
+        Emitted("a", 0, 0, 2400, pytest.approx(begun + 0.5, abs=1e-4)),
         Started("a", 1, pytest.approx(begun + 0.6, abs=1e-4)),
         Finished("a", 1, pytest.approx(begun + 0.65, abs=1e-4)),
+        Emitted("a", 1, 0, 1200, pytest.approx(begun + 0.6, abs=1e-4)),
         Drained(pytest.approx(begun + 0.65, abs=1e-4)),
     ]
 

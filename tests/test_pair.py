@@ -22,7 +22,15 @@ from openai_types import check_client_event, check_server_event
 
 from voicecli import actions, inputs
 from voicecli.audio.pcm import FRAME_BYTES, FRAME_SAMPLES, packed
-from voicecli.audio.playback import FADE_SAMPLES, Drained, Finished, Playout, Started
+from voicecli.audio.playback import (
+    FADE_SAMPLES,
+    Drained,
+    Emitted,
+    Finished,
+    Playout,
+    PlayoutEvent,
+    Started,
+)
 from voicecli.conversation import Conversation, Options
 from voicecli.engine import jobs
 from voicecli.engine.dialogue import Dialogue
@@ -197,12 +205,14 @@ class Pair:
         return [one["type"] for one in self.sent if one["type"] != "input_audio_buffer.append"]
 
 
-def _as_input(event: Started | Finished | Drained) -> inputs.Input:
+def _as_input(event: PlayoutEvent) -> inputs.Input:
     match event:
         case Started(item_id, content_index, at):
             return inputs.PartStarted(item_id, content_index, at)
         case Finished(item_id, content_index):
             return inputs.PartPlayed(item_id, content_index)
+        case Emitted(item_id, content_index, first, samples, at, fade):
+            return inputs.PartEmitted(item_id, content_index, first, samples, at, fade)
         case Drained():
             return inputs.PlaybackDrained()
 

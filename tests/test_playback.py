@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicecli.audio.pcm import samples_in, unpacked
-from voicecli.audio.playback import Drained, Finished, Heard, Playout, Started
+from voicecli.audio.playback import Drained, Emitted, Finished, Heard, Playout, Started
 
 RATE_HZ = 1000
 "One sample a millisecond: positions read like times."
@@ -141,7 +141,9 @@ def test_events_say_when_parts_start_and_finish_and_the_queue_drains():
     assert queue.drain_events() == [
         Started("a", 0, pytest.approx(1.0)),
         Finished("a", 0, pytest.approx(1.005)),
+        Emitted("a", 0, 0, 5, pytest.approx(1.0)),
         Started("b", 0, pytest.approx(1.005)),
+        Emitted("b", 0, 0, 4, pytest.approx(1.005)),
         Drained(pytest.approx(1.009)),
     ]
     queue.finish("b", 0)
@@ -156,7 +158,7 @@ def test_draining_exactly_at_the_end_of_a_block_is_told_with_the_next():
     device.run(5)
     assert queue.drain_events() == [Started("a", 0, 0.0)]
     device.run(5, 5)
-    assert queue.drain_events() == [Drained(pytest.approx(0.005))]
+    assert queue.drain_events() == [Emitted("a", 0, 0, 5, 0.0), Drained(pytest.approx(0.005))]
 
 
 def test_idle_means_nothing_queued_and_nothing_in_the_device():
@@ -181,7 +183,37 @@ def test_a_flush_fades_what_is_playing_and_counts_the_fade_as_heard():
     assert 950 < tail[0] < 1000
     assert 0 < tail[19] < 50
     assert tail[20:] == [0] * 12
-    assert queue.drain_events()[-1] == Drained(pytest.approx(0.03))
+    assert queue.drain_events() == [
+        Started("a", 0, 0.0),
+        Emitted("a", 0, 0, 30, 0.0, fade_samples=20),
+        Drained(pytest.approx(0.03)),
+    ]
+
+
+def test_what_is_heard_for_long_is_told_every_second_on_one_time_line():
+    queue = Playout(hold_samples=0)
+    queue.enqueue("a", 0, loud(60_000))
+    trembling = [0.001, -0.002, 0.003]
+    for block in range(125):
+        queue.take(480, block * 0.02 + trembling[block % 3])
+    queue.take(480, 125 * 0.02)
+    runs = [event for event in queue.drain_events() if isinstance(event, Emitted)]
+    assert runs == [
+        Emitted("a", 0, 0, 24_000, 0.001),
+        Emitted("a", 0, 24_000, 24_000, pytest.approx(1.001)),
+        Emitted("a", 0, 48_000, 12_000, pytest.approx(2.001)),
+    ]
+
+
+def test_a_gap_ends_what_is_told_as_heard_in_one_piece():
+    queue = playout()
+    queue.enqueue("a", 0, loud(10))
+    device = Device(queue)
+    device.run(20)
+    queue.enqueue("a", 0, loud(7))
+    device.run(20)
+    runs = [event for event in queue.drain_events() if isinstance(event, Emitted)]
+    assert runs == [Emitted("a", 0, 0, 10, 0.0), Emitted("a", 0, 10, 7, pytest.approx(0.02))]
 
 
 def test_a_flush_names_the_parts_in_the_device_playing_and_queued():

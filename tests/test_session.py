@@ -347,7 +347,9 @@ def test_a_flood_of_events_does_not_starve_the_microphone():
     def link() -> Connection:
         sockets.append(FloodedSocket([*first, *[delta] * 20_000]))
         opened_at = asyncio.get_running_loop().time()
-        return Connection(sockets[0], Address("ws://localhost/"), session_created(), opened_at)
+        return Connection(
+            sockets[0], Address("ws://localhost/"), inputs.Received(session_created()), opened_at
+        )
 
     async def script(table: Table) -> None:
         await table.speaker.played.until(bool)

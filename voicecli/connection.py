@@ -38,7 +38,8 @@ from voicecli.errors import (
     ProtocolError,
     VoicecliError,
 )
-from voicecli.protocol.codec import SERVER_CODEC, Decoded, encode
+from voicecli.inputs import Received
+from voicecli.protocol.codec import SERVER_CODEC, encode
 from voicecli.protocol.dialects import KEY_ERRORS
 from voicecli.protocol.events import ClientEvent, ErrorEvent, SessionCreated
 
@@ -144,7 +145,7 @@ class Connection:
     """
 
     def __init__(
-        self, socket: ClientConnection, address: Address, first: Decoded, opened_at: float
+        self, socket: ClientConnection, address: Address, first: Received, opened_at: float
     ) -> None:
         self._socket = socket
         self._address = address
@@ -187,8 +188,8 @@ class Connection:
         except ConnectionClosed:
             return
 
-    async def __aiter__(self) -> AsyncIterator[Decoded]:
-        """Every message as a value, the first event included; ends only by `close`.
+    async def __aiter__(self) -> AsyncIterator[Received]:
+        """Every message as an input, the first event included; ends only by `close`.
 
         Raises:
             VoicecliError: the server has closed the connection, or the network has.
@@ -200,7 +201,7 @@ class Connection:
                 message = await self._socket.recv(decode=False)
             except ConnectionClosed as exc:
                 raise _reason_of_closing(exc, self._address) from self._address.cause(exc)
-            yield SERVER_CODEC.decode(self._address.hide_in(message))
+            yield _received(message, self._address)
             # A burst that has arrived already would never let go of the loop.
             if time.monotonic() - since > _FAIR_SHARE_S:
                 await asyncio.sleep(0)
@@ -221,10 +222,15 @@ class Connection:
                 await self._socket.recv(decode=False)
 
 
-async def _first_event(socket: ClientConnection, address: Address) -> Decoded:
+def _received(message: bytes, address: Address) -> Received:
+    text = address.hide_in(message)
+    return Received(SERVER_CODEC.decode(text), text)
+
+
+async def _first_event(socket: ClientConnection, address: Address) -> Received:
     try:
         async with asyncio.timeout(FIRST_EVENT_TIMEOUT_S):
-            event = SERVER_CODEC.decode(await socket.recv(decode=False))
+            received = _received(await socket.recv(decode=False), address)
     except TimeoutError as exc:
         raise NetworkStalled(
             f"{address.shown} opened a connection and then said nothing",
@@ -232,8 +238,9 @@ async def _first_event(socket: ClientConnection, address: Address) -> Decoded:
         ) from exc
     except ConnectionClosed as exc:
         raise _reason_of_closing(exc, address) from address.cause(exc)
+    event = received.event
     if isinstance(event, SessionCreated):
-        return event
+        return received
     if isinstance(event, ErrorEvent):
         raise _refusal(event, address)
     raise ProtocolError(

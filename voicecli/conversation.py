@@ -180,7 +180,7 @@ class Conversation:
             case inputs.PlaybackStopped(heard):
                 emitted = {(one.item_id, one.content_index): one.emitted_samples for one in heard}
                 return self._playback_stopped(emitted)
-            case inputs.PlaybackDrained() | inputs.Woke():
+            case inputs.PartEmitted() | inputs.PlaybackDrained() | inputs.Woke():
                 return []
             case inputs.MicEnded():
                 return self._mic_is_through(at)
@@ -221,6 +221,16 @@ class Conversation:
     def is_manual(self) -> bool:
         """Whether turns are made by push to talk."""
         return self._detection is None
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the server gets to hear what the microphone gives."""
+        return not self.is_muted and (self._push.is_open or not self.is_manual)
+
+    @property
+    def voice_ended_at(self) -> float | None:
+        """When the user's voice was last heard, as far as it was sent."""
+        return self._voice_end.at
 
     @property
     def is_talk_open(self) -> bool:
@@ -287,7 +297,8 @@ class Conversation:
     def _mic_frame(self, pcm: bytes, at: float) -> Actions:
         if not self._is_configured:
             return []
-        if self.is_muted:
+        if not self.is_listening:
+            # What is not sent is not looked at either.
             pcm = SILENT_FRAME
         self._voice_end.push(pcm, at)
         if not self.is_manual:

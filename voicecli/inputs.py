@@ -6,7 +6,7 @@ Times are handed to the door beside the input, in seconds since the connection o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from voicecli.audio.playback import Heard
@@ -18,6 +18,8 @@ class Received:
     """One message came from the server."""
 
     event: Decoded
+    text: bytes = field(default=b"", repr=False, compare=False)
+    "As it came, for whoever keeps it; `event` is all that is to be understood of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,19 @@ class PartStarted:
     content_index: int
     sounds_at: float
     "When it leaves the speaker, in seconds since the connection opened."
+
+
+@dataclass(frozen=True, slots=True)
+class PartEmitted:
+    """A stretch of a part has been handed to the speaker without a gap (`playback.Emitted`)."""
+
+    item_id: str
+    content_index: int
+    first_sample: int
+    samples: int
+    sounds_at: float
+    "When the first of them leaves the speaker, in seconds since the connection opened."
+    fade_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +136,7 @@ Input: TypeAlias = (
     | MicFrame
     | MicEnded
     | PartStarted
+    | PartEmitted
     | PartPlayed
     | PlaybackDrained
     | PlaybackStopped

@@ -30,14 +30,17 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._events)
 
-    def put(self, event: ClientEvent) -> None:
-        """Queue an event; never waits."""
+    def put(self, event: ClientEvent) -> int:
+        """Queue an event; never waits. Gives the number of frames that had to go for it."""
+        lost = 0
         if isinstance(event, InputAudioBufferAppend):
             if self._frames == self._max_frames:
                 self._drop_oldest_frame()
+                lost = 1
             self._frames += 1
         self._events.append(event)
         self._filled.set()
+        return lost
 
     async def get(self) -> ClientEvent:
         """The oldest event; waits until there is one."""

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from voicecli import actions, inputs
 from voicecli.audio.pcm import level_dbfs
-from voicecli.audio.playback import Drained, Finished, Started
+from voicecli.audio.playback import Drained, Emitted, Finished, Started
 from voicecli.audio.ports import Failed, Microphone, Speaker, SpeakerReport
 from voicecli.conversation import Conversation
 from voicecli.errors import AudioDeviceError, VoicecliError
 from voicecli.inputs import Input
 from voicecli.outbox import Outbox
-from voicecli.protocol.codec import Decoded
 from voicecli.protocol.events import ClientEvent
 from voicecli.reports import Report
 from voicecli.ui.meters import SILENCE_DBFS, Meters
@@ -41,7 +41,7 @@ class Link(Protocol):
 
     async def send(self, event: ClientEvent) -> None: ...
 
-    def __aiter__(self) -> AsyncIterator[Decoded]: ...
+    def __aiter__(self) -> AsyncIterator[inputs.Received]: ...
 
 
 class Toolbox(Protocol):
@@ -65,6 +65,29 @@ class Screen(Protocol):
     async def close(self) -> None: ...
 
 
+class Observer(Protocol):
+    """Sees all that happens, and must not wait: a recorder, or the director of a script."""
+
+    def stepped(self, an_input: Input, at: float, actions: Sequence[actions.Action]) -> None:
+        """An input went through the door; its actions are carried out next."""
+
+    def frames_lost(self, count: int, at: float) -> None:
+        """The network was too slow: so many of the oldest frames were not sent."""
+
+    def ended(self, end: Ending) -> None:
+        """The talk is over; nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a talk ended, and what only its edges know of it."""
+
+    at: float
+    finish: actions.Finish
+    dropped_frames: int
+    underflows: int
+
+
 class Session:
     """Runs one conversation to its end.
 
@@ -75,6 +98,7 @@ class Session:
         speaker: not started; the caller closes it.
         screen: not started; the caller closes it.
         tools: the functions the model was offered.
+        observers: see every step, in this order.
         clock: seconds, the one that the speaker's times are on.
     """
 
@@ -87,6 +111,7 @@ class Session:
         speaker: Speaker,
         screen: Screen,
         tools: Toolbox,
+        observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conversation = conversation
@@ -95,6 +120,7 @@ class Session:
         self._speaker = speaker
         self._screen = screen
         self._tools = tools
+        self._observers = observers
         self._clock = clock
         self._outbox = Outbox()
         self._began_at = connection.opened_at
@@ -143,7 +169,10 @@ class Session:
 
     def _step(self, an_input: Input) -> None:
         at = self._now()
-        for action in self._conversation.handle(an_input, at):
+        wanted = self._conversation.handle(an_input, at)
+        for observer in self._observers:
+            observer.stepped(an_input, at, wanted)
+        for action in wanted:
             self._carry_out(action, at)
         if not isinstance(an_input, inputs.MicFrame):
             self._changed.set()
@@ -152,7 +181,7 @@ class Session:
     def _carry_out(self, action: actions.Action, at: float) -> None:
         match action:
             case actions.Send(event):
-                self._outbox.put(event)
+                self._send_soon(event, at)
             case actions.Play(item_id, content_index, pcm):
                 self._speaker.play(item_id, content_index, pcm)
             case actions.FinishPart(item_id, content_index):
@@ -167,6 +196,12 @@ class Session:
                 if not self._end.done():
                     self._end.set_result(action)
 
+    def _send_soon(self, event: ClientEvent, at: float) -> None:
+        lost = self._outbox.put(event)
+        if lost:
+            for observer in self._observers:
+                observer.frames_lost(lost, at)
+
     def _run_beside(self, work: Coroutine[None, None, None]) -> None:
         """Run a pump or a function until it, or the talk, is over."""
         if self._task_group is None or self._end.done():
@@ -177,7 +212,8 @@ class Session:
         task.add_done_callback(self._tasks.discard)
 
     def _now(self) -> float:
-        return self._clock() - self._began_at
+        """The time of a step, in whole microseconds: what is written down is what was acted on."""
+        return round(self._clock() - self._began_at, 6)
 
     def _set_alarm(self) -> None:
         """Have `Woke` come at the conversation's next time."""
@@ -199,13 +235,16 @@ class Session:
             at, finish.reason, self.dropped_frames, self._speaker.underflows
         )
         self._screen.tell(summary.report, at)
+        ending = Ending(at, finish, self.dropped_frames, self._speaker.underflows)
+        for observer in self._observers:
+            observer.ended(ending)
 
     # --------------------------------------------------------------------------------- the pumps
 
     async def _receive(self) -> None:
         try:
-            async for event in self._connection:
-                self._step(inputs.Received(event))
+            async for received in self._connection:
+                self._step(received)
         except VoicecliError as exc:
             self._carry_out(actions.Finish("connection lost", exc), self._now())
 
@@ -252,6 +291,11 @@ class Session:
             case Started(item_id, content_index, at):
                 sounds_at = at - self._began_at
                 self._step(inputs.PartStarted(item_id, content_index, sounds_at))
+            case Emitted(item_id, content_index, first, samples, at, fade):
+                sounds_at = at - self._began_at
+                self._step(
+                    inputs.PartEmitted(item_id, content_index, first, samples, sounds_at, fade)
+                )
             case Finished(item_id, content_index):
                 self._step(inputs.PartPlayed(item_id, content_index))
             case Drained():

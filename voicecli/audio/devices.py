@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -36,7 +36,7 @@ from voicecli.audio.pcm import (
     samples_in,
     samples_of_ms,
 )
-from voicecli.audio.playback import Heard, Playout
+from voicecli.audio.playback import Emitted, Heard, Playout
 from voicecli.audio.ports import Failed, SpeakerReport
 from voicecli.audio.resample import Resampler
 from voicecli.errors import AudioDeviceError
@@ -320,8 +320,8 @@ class DeviceSpeaker:
         self._report = report
 
     async def close(self) -> None:
-        self._report = None
         self.stop()
+        self._report = None
 
     def play(self, item_id: str, content_index: int, pcm: bytes) -> None:
         converted = self._converter.convert(item_id, content_index, pcm)
@@ -339,6 +339,7 @@ class DeviceSpeaker:
         fade_samples = samples_of_ms(self._fade_ms, self._converter.rate_hz)
         with self._lock:
             heard = self._playout.flush(self._clock(), fade_samples)
+        self.report_events()
         return self._converter.stopped(heard)
 
     def heard(self) -> list[Heard]:
@@ -365,6 +366,8 @@ class DeviceSpeaker:
         with self._lock:
             events = self._playout.drain_events()
         for event in events:
+            if isinstance(event, Emitted):
+                event = self._converter.emitted(event)
             if self._report is not None:
                 self._report(event)
 
@@ -409,6 +412,15 @@ class _PartConverter:
 
     def on_the_wire(self, heard: list[Heard]) -> list[Heard]:
         return heard if self._is_free else [self._at_wire_rate(each) for each in heard]
+
+    def emitted(self, run: Emitted) -> Emitted:
+        if self._is_free:
+            return run
+        first, end, fade = (
+            samples * WIRE_RATE_HZ // self.rate_hz
+            for samples in (run.first_sample, run.first_sample + run.samples, run.fade_samples)
+        )
+        return replace(run, first_sample=first, samples=end - first, fade_samples=fade)
 
     def _at_wire_rate(self, heard: Heard) -> Heard:
         counted = heard.received_samples * WIRE_RATE_HZ // self.rate_hz

@@ -225,7 +225,9 @@ class _VirtualSpeaker:
             self._schedule()
 
     def stop(self) -> list[Heard]:
-        return self._playout.flush(self._advance())
+        heard = self._playout.flush(self._advance())
+        self._pass_on_events()
+        return heard
 
     def heard(self) -> list[Heard]:
         return self._playout.heard(self._advance())

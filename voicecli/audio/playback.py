@@ -81,7 +81,29 @@ class Drained:
     at: float
 
 
-PlayoutEvent = Started | Finished | Drained
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """Samples of one part that leave the device without a gap: told when they end, or each second.
+
+    All of them together are exactly what is heard: put at their times, with the fade applied, they
+    give the sound of the device again, sample by sample.
+    """
+
+    item_id: str
+    content_index: int
+    first_sample: int
+    "Counted in the part, at 24 kHz."
+    samples: int
+    at: float
+    "When the first of them leaves the device."
+    fade_samples: int = 0
+    "How many at the end were faded out, because of an interruption."
+
+
+PlayoutEvent = Started | Finished | Drained | Emitted
+
+RUN_SAMPLES: Final = WIRE_RATE_HZ
+"A run that goes on is told every second, so that a crash loses no more of it."
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +130,27 @@ class _Span:
     begins_at: float
     ends_at: float
     samples: int
+
+
+@dataclass(slots=True)
+class _Run:
+    """What will be an `Emitted`, as it grows."""
+
+    part: _Part
+    first_sample: int
+    at: float
+    samples: int = 0
+
+    def emitted(self, fade_samples: int = 0) -> Emitted:
+        part = self.part
+        return Emitted(
+            part.item_id,
+            part.content_index,
+            self.first_sample,
+            self.samples + fade_samples,
+            self.at,
+            fade_samples,
+        )
 
 
 @dataclass(slots=True)
@@ -141,6 +184,7 @@ class Playout:
         self._fade = b""
         self._spans: deque[_Span] = deque()
         self._flowing: _Part | None = None
+        self._run: _Run | None = None
         self._held_samples = 0
         "Silence given while something was queued and held back."
         self._sounding = False
@@ -163,7 +207,7 @@ class Playout:
         return not self.pending_samples and self._sounding_until <= at
 
     def drain_events(self) -> list[PlayoutEvent]:
-        """What happened since the last call, in the order of its `at`; forgets it."""
+        """What happened since the last call, in the order in which it was seen; forgets it."""
         events, self._events = self._events, []
         return events
 
@@ -231,8 +275,9 @@ class Playout:
             if not part.is_over(at):
                 emitted = part.handed + (samples_in(fade) if part is playing else 0)
                 heard.append(self._heard(part, emitted))
+        self._end_run(samples_in(fade))
         if fade:
-            self._fade = _faded_out(fade)
+            self._fade = faded_out(fade)
         self._queue.clear()
         self._queued = 0
         self._parts.clear()
@@ -298,6 +343,7 @@ class Playout:
         else:
             chunk.start = end
         if not part.handed:
+            self._end_run()
             self._events.append(Started(part.item_id, part.content_index, dac_at))
         elif part is not self._flowing:
             self.underflows += 1
@@ -308,12 +354,29 @@ class Playout:
 
     def _account(self, part: _Part, samples: int, dac_at: float) -> None:
         ends_at = dac_at + samples / self._rate_hz
+        self._run_on(part, samples, dac_at)
         part.handed += samples
         part.sounding_until = ends_at
         self._queued -= samples
         self._spans.append(_Span(part, dac_at, ends_at, samples))
         self._sounds_until(ends_at)
         self._tell_if_finished(part)
+
+    def _run_on(self, part: _Part, samples: int, dac_at: float) -> None:
+        run = self._run
+        if run is None or run.part is not part:
+            self._end_run()
+            run = self._run = _Run(part, part.handed, dac_at)
+        run.samples += samples
+        if run.samples >= RUN_SAMPLES:
+            self._end_run()
+            # On the time line of the samples: a device's own times tremble.
+            self._run = _Run(part, part.handed + samples, run.at + run.samples / self._rate_hz)
+
+    def _end_run(self, fade_samples: int = 0) -> None:
+        run, self._run = self._run, None
+        if run is not None and (run.samples or fade_samples):
+            self._events.append(run.emitted(fade_samples))
 
     def _take_fade(self, most_samples: int, dac_at: float) -> bytes:
         cut = most_samples * SAMPLE_BYTES
@@ -327,6 +390,7 @@ class Playout:
 
     def _run_dry(self, at: float) -> None:
         self._flowing = None
+        self._end_run()
         if self._sounding:
             self._sounding = False
             self._events.append(Drained(at))
@@ -352,7 +416,7 @@ class Playout:
             yield piece
 
 
-def _faded_out(pcm: bytes) -> bytes:
+def faded_out(pcm: bytes) -> bytes:
     """`pcm` under the falling half of a raised cosine."""
     samples = unpacked(pcm)
     for position, gain in enumerate(_fade_gains(len(samples))):

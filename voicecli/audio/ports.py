@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicecli.audio.playback import Drained, Finished, Heard, Started
+from voicecli.audio.playback import Drained, Emitted, Finished, Heard, Started
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Failed:
     "What the user can do about it."
 
 
-SpeakerReport = Started | Finished | Drained | Failed
+SpeakerReport = Started | Finished | Drained | Emitted | Failed
 
 
 class Microphone(Protocol):
@@ -57,7 +57,10 @@ class Speaker(Protocol):
         """No more audio of this part will come."""
 
     def stop(self) -> list[Heard]:
-        """Fall silent now, with a short fade; say what will have been heard of each open part."""
+        """Fall silent now, with a short fade; say what will have been heard of each open part.
+
+        What had happened before, and is not reported yet, is reported first.
+        """
 
     def heard(self) -> list[Heard]:
         """What has left the speaker by now, for each part that is not over."""

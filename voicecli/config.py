@@ -94,6 +94,17 @@ class Talk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "End after so many minutes, whatever happens; 0: never."
 
 
+class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of a talk."""
+
+    enabled: bool = False
+    "Record every talk; `--record` does it for one."
+    path: str = ""
+    "A folder for recordings; empty: the user's own (`voicecli recordings list` names it)."
+    audio: Literal["none", "assistant", "both"] = "both"
+    "Whose audio is kept; words, times and events always are."
+
+
 class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The embedded engine."""
 
@@ -137,6 +148,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vad: Vad = Vad()
     audio: Audio = Audio()
     talk: Talk = Talk()
+    recording: Recording = Recording()
     local: Local = Local()
     servers: dict[str, Server] = {}
 
@@ -170,6 +182,12 @@ def _public(value: object) -> object:
     scheme, _, rest = value.partition("://")
     address = re.split(r"[?#]", rest, maxsplit=1)[0]
     return f"{scheme}://{address.rpartition('@')[2]}"
+
+
+def public_values(config: Config) -> Values:
+    """Every key with its value, as it may be shown and written down."""
+    values = flatten(msgspec.to_builtins(config))
+    return {key: _public(value) for key, value in values.items()}
 
 
 def default_file() -> Path:
@@ -315,6 +333,9 @@ def _flag(key: str) -> str:
 _FLAGS: Final = {
     "vad.mode": "vad",
     "talk.linger_s": "linger",
+    "recording.path": "record",
+    "recording.enabled": "record",
+    "recording.audio": "record-audio",
     "transcription": "transcription-model",
     "audio.input_format": "format",
     "audio.output_format": "format",
@@ -394,6 +415,15 @@ class Destination:
             )
         bearer = "Bearer " if self.key_header.lower() == "authorization" else ""
         return {self.key_header: bearer + key}
+
+
+def keys_about(config: Config, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Every key of ours that the environment holds, used or not."""
+    values = flatten(msgspec.to_builtins(config))
+    names = {str(value) for key, value in values.items() if key.endswith("key_env")}
+    names |= {name for name in environ if name.startswith(ENV_PREFIX) and name.endswith("_KEY")}
+    keys = (environ.get(name, "").strip() for name in sorted(names | {OPENAI_KEY_ENV}))
+    return [key for key in keys if key]
 
 
 def destination(config: Config, environ: Mapping[str, str] = os.environ) -> Destination:

@@ -366,7 +366,9 @@ class Conversation:
             actions.append(_error(f"{call.name} failed: {output}", source="tool"))
         return actions
 
-    def _noticed(self, message: str, source: Literal["audio", "connection", "note"]) -> Actions:
+    def _noticed(
+        self, message: str, source: Literal["audio", "connection", "recording", "note"]
+    ) -> Actions:
         if source == "note":
             return [Tell(reports.NoteReport(message=message))]
         return [_error(message, source=source)]

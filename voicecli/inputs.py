@@ -115,10 +115,10 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """An edge has something to tell the user: a silent microphone, a speaker that failed."""
+    """An edge has something to tell the user: a silent microphone, a disk that is full."""
 
     message: str
-    source: Literal["audio", "connection", "note"]
+    source: Literal["audio", "connection", "recording", "note"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class ErrorReport(Report, frozen=True, kw_only=True, tag="error"):
     message: str
     code: str
     source: str
-    "`server`, `protocol`, `tool`, `audio` or `connection`."
+    "`server`, `protocol`, `tool`, `audio`, `connection` or `recording`."
 
 
 class NoteReport(Report, frozen=True, kw_only=True, tag="note"):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from voicecli import actions, inputs
@@ -74,18 +73,10 @@ class Observer(Protocol):
     def frames_lost(self, count: int, at: float) -> None:
         """The network was too slow: so many of the oldest frames were not sent."""
 
-    def ended(self, end: Ending) -> None:
+    def ended(
+        self, at: float, finish: actions.Finish, dropped_frames: int, underflows: int
+    ) -> None:
         """The talk is over; nothing follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a talk ended, and what only its edges know of it."""
-
-    at: float
-    finish: actions.Finish
-    dropped_frames: int
-    underflows: int
 
 
 class Session:
@@ -99,6 +90,7 @@ class Session:
         screen: not started; the caller closes it.
         tools: the functions the model was offered.
         observers: see every step, in this order.
+        is_recording: tells whether the talk is being recorded, for the screen to show.
         clock: seconds, the one that the speaker's times are on.
     """
 
@@ -112,6 +104,7 @@ class Session:
         screen: Screen,
         tools: Toolbox,
         observers: Sequence[Observer] = (),
+        is_recording: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conversation = conversation
@@ -121,6 +114,7 @@ class Session:
         self._screen = screen
         self._tools = tools
         self._observers = observers
+        self._is_recording = is_recording
         self._clock = clock
         self._outbox = Outbox()
         self._began_at = connection.opened_at
@@ -155,6 +149,10 @@ class Session:
         self._wind_up(finish)
         if finish.error is not None:
             raise finish.error
+
+    def deliver(self, an_input: Input) -> None:
+        """Take an input from elsewhere; in the loop's thread, and not from inside of a step."""
+        self._step(an_input)
 
     def quit(self) -> None:
         """End the talk in good order, as the user asked for."""
@@ -235,9 +233,8 @@ class Session:
             at, finish.reason, self.dropped_frames, self._speaker.underflows
         )
         self._screen.tell(summary.report, at)
-        ending = Ending(at, finish, self.dropped_frames, self._speaker.underflows)
         for observer in self._observers:
-            observer.ended(ending)
+            observer.ended(at, finish, self.dropped_frames, self._speaker.underflows)
 
     # --------------------------------------------------------------------------------- the pumps
 
@@ -311,6 +308,7 @@ class Session:
             dropped_frames=self.dropped_frames,
             underflows=self._speaker.underflows,
             heard=tuple(self._speaker.heard()),
+            is_recording=self._is_recording(),
         )
 
 

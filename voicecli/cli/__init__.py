@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -63,7 +64,7 @@ def _options(
 def run() -> int:
     """Run the command that the arguments name; gives the exit code."""
     try:
-        app()
+        app(args=with_empty_values(sys.argv[1:]))
     except VoicecliError as exc:
         if os.environ.get("VOICECLI_DEBUG"):
             _show_traceback()
@@ -72,6 +73,24 @@ def run() -> int:
     except SystemExit as exc:  # typer leaves so, after Ctrl-C (130) and a closed pipe (1) too
         return exc.code if isinstance(exc.code, int) else 1
     return 0
+
+
+_MAY_STAND_ALONE: Final = frozenset({"--record"})
+
+
+def with_empty_values(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with an empty value for each option that may stand without one.
+
+    What follows such an option is its value, unless it is an option itself.
+    """
+    given: list[str] = []
+    for position, argument in enumerate(arguments):
+        following = arguments[position + 1 : position + 2]
+        given.append(argument)
+        stands_alone = not following or (following[0].startswith("-") and following[0] != "-")
+        if argument in _MAY_STAND_ALONE and stands_alone:
+            given.append("")
+    return given
 
 
 _is_hanging = False

@@ -134,6 +134,21 @@ def talk_command(
         bool,
         _option("--json", panel=_TALK, help="One JSON object a line on stdout (docs/json.md)."),
     ] = False,
+    record: Annotated[
+        str | None,
+        _option(
+            "--record",
+            panel=_TALK,
+            metavar="[PATH]",
+            help="Record the talk: to a new folder at PATH, or among your recordings.",
+        ),
+    ] = None,
+    record_audio: Annotated[
+        str | None,
+        _option(
+            "--record-audio", panel=_TALK, help="Whose audio is kept: none, assistant, or both."
+        ),
+    ] = None,
     linger: Annotated[
         float | None,
         _option(
@@ -183,6 +198,9 @@ def talk_command(
         "audio.noise_reduction": noise_reduction,
         "language": language,
         "transcription": transcription_model,
+        "recording.enabled": None if record is None else True,
+        "recording.path": record or None,
+        "recording.audio": record_audio,
         "talk.linger_s": linger,
         "talk.max_minutes": max_minutes,
     }

@@ -7,16 +7,27 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, redirect_stdout
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
+from voicecli.inputs import Noticed
+
 if TYPE_CHECKING:
     from voicecli.cli.edges import AudioEdges
+    from voicecli.cli.recording import Recording
     from voicecli.config import Config, Destination, Local
     from voicecli.connection import Connection
+    from voicecli.conversation import Conversation, Options
     from voicecli.protocol.settings import SessionSettings
     from voicecli.session import Screen, Session
     from voicecli.tools.functions import Functions
@@ -107,7 +118,7 @@ async def _talk(plan: Plan) -> None:
         async with AsyncExitStack() as stack:
             connection, audio = await _open(plan, stack)
             stack.push_async_callback(screen.close)
-            session = _session(plan, connection, audio, screen)
+            session = _session(plan, connection, audio, screen, stack)
             signals.quit_talk = session.quit
             with _prints_on_stderr():
                 await session.run()
@@ -146,15 +157,44 @@ async def _connect(plan: Plan, stack: AsyncExitStack) -> Connection:
     return connection
 
 
-def _session(plan: Plan, connection: Connection, audio: AudioEdges, screen: Screen) -> Session:
+def _session(
+    plan: Plan, connection: Connection, audio: AudioEdges, screen: Screen, stack: AsyncExitStack
+) -> Session:
+    from voicecli.conversation import Conversation
+    from voicecli.session import Session
+
+    conversation = Conversation(_options(plan))
+    recording = _recording(plan, conversation, lambda reason: tell(reason))
+    if recording is not None:
+        stack.callback(recording.close)
+    session = Session(
+        conversation=conversation,
+        connection=connection,
+        microphone=audio.microphone,
+        speaker=audio.speaker,
+        screen=screen,
+        tools=plan.functions,
+        observers=[] if recording is None else [recording.recorder],
+        is_recording=lambda: recording is not None and recording.is_on,
+    )
+    loop = asyncio.get_running_loop()
+
+    def tell(reason: str) -> None:
+        stopped = Noticed(f"the recording has stopped: {reason}", "recording")
+        with suppress(RuntimeError):  # The talk is over, and so is its loop.
+            loop.call_soon_threadsafe(session.deliver, stopped)
+
+    return session
+
+
+def _options(plan: Plan) -> Options:
     from voicecli.cli.edges import is_file_like
     from voicecli.connection import Address
-    from voicecli.conversation import Conversation, Options
-    from voicecli.session import Session
+    from voicecli.conversation import Options
 
     config = plan.config
     name = plan.target.name
-    options = Options(
+    return Options(
         settings=plan.settings,
         # A URL that was typed may hold a key.
         server=Address(name).shown if "://" in name else name,
@@ -162,14 +202,26 @@ def _session(plan: Plan, connection: Connection, audio: AudioEdges, screen: Scre
         max_minutes=config.talk.max_minutes or None,
         talk_at_start=is_file_like(config.audio.mic),
     )
-    return Session(
-        conversation=Conversation(options),
-        connection=connection,
-        microphone=audio.microphone,
-        speaker=audio.speaker,
-        screen=screen,
-        tools=plan.functions,
-    )
+
+
+def _recording(
+    plan: Plan, conversation: Conversation, on_failure: Callable[[str], None]
+) -> Recording | None:
+    """The recording that was asked for; its folder is made here.
+
+    Raises:
+        RecordingError: it cannot be made.
+    """
+    if not plan.config.recording.enabled:
+        return None
+    from voicecli.cli.recording import Recording, header_of, place_for
+    from voicecli.config import keys_about
+    from voicecli.connection import Address
+
+    url = Address(plan.target.url).shown if plan.target.url else ""
+    header = header_of(plan.config, plan.target, _options(plan), url)
+    place = place_for(plan.config.recording.path, datetime.now())
+    return Recording(place, header, conversation, keys_about(plan.config), on_failure)
 
 
 _ENDING_SIGNALS = tuple(

@@ -23,5 +23,7 @@ class Meters:
     "Gaps in playback."
     heard: tuple[Heard, ...] = ()
     "Of each part that is not over."
+    is_recording: bool = False
+    "What happens is being written down."
     hint: str = ""
     "A word to the user, shown instead of the list of keys while it lasts."

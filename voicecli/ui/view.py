@@ -293,6 +293,8 @@ def _status_line(conversation: Conversation, meters: Meters, frame: Frame) -> Te
     phase = conversation.phase
     word = "ready" if phase == "listening" and conversation.is_manual else phase
     parts = [(9, Text(f"{frame.glyphs.bullet} {word}", style=_PHASE_STYLES[phase]))]
+    if meters.is_recording:
+        parts.append((8, Text(f"{frame.glyphs.bullet} rec", style="red")))
     if conversation.is_muted:
         parts.append((8, Text("muted", style="bold red")))
     parts.append((7, _level_bar(meters.level_dbfs, conversation.is_muted, frame.glyphs)))

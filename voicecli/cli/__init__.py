@@ -16,6 +16,7 @@ import typer
 from voicecli.cli.config import config_command
 from voicecli.cli.devices import devices_command
 from voicecli.cli.models import app as models_app
+from voicecli.cli.recordings import app as recordings_app
 from voicecli.cli.serve import serve_command
 from voicecli.cli.talk import talk_command
 from voicecli.errors import VoicecliError
@@ -33,6 +34,7 @@ app.command("talk")(talk_command)
 app.command("serve")(serve_command)
 app.command("devices")(devices_command)
 app.command("config")(config_command)
+app.add_typer(recordings_app, name="recordings")
 app.add_typer(models_app, name="models")
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from voicecli.engine.stages import Models
 
-EARS_MODEL = "moonshine-tiny-en"
 # Once the parent is gone nobody waits for a slow goodbye.
 LAST_CHANCE_S = 3.0
 
@@ -118,17 +117,19 @@ def _end_with_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Non
 def _make_models(
     mind: str, mind_model: str | None, mind_key_env: str | None, threads: int
 ) -> Models:
-    from voicecli.engine.ears import MoonshineEars
+    from voicecli.engine.ears import load_ears
+    from voicecli.engine.judge import load_judge
     from voicecli.engine.mind import KEY_VARIABLE, load_mind
     from voicecli.engine.stages import Models
     from voicecli.engine.store import ModelStore
     from voicecli.engine.voices import HibariVoice
 
     store = ModelStore()
-    ears = MoonshineEars(store.path(EARS_MODEL), threads)
+    ears = load_ears(store, threads)
     voice = HibariVoice()
     key_variable = mind_key_env or KEY_VARIABLE
-    return Models(ears, load_mind(mind, store, model=mind_model, key_variable=key_variable), voice)
+    found = load_mind(mind, store, model=mind_model, key_variable=key_variable)
+    return Models(ears, found, voice, load_judge(store))
 
 
 def _url(host: str, port: int) -> str:

@@ -64,7 +64,7 @@ class Pair:
         observe: Callable[[Conversation], Observer] | None = None,
     ) -> None:
         self.at = 0.0
-        self.conversation = Conversation(Options(settings=wanted))
+        self.conversation = Conversation(Options(settings=wanted, server="local"))
         self.observers = [] if observe is None else [observe(self.conversation)]
         self.dialogue = Dialogue(counted_ids())
         self.playout = Playout()

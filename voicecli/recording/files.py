@@ -142,6 +142,9 @@ def make_folder(path: Path) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise _cannot("write", path, exc) from exc
+    try:
         path.mkdir(mode=0o700)
     except FileExistsError as exc:
         raise RecordingError(
@@ -324,7 +327,7 @@ class Recording:
             # The first may begin before the tail; the last is empty, or was cut off.
             whole = lines[1:-1] if start > self._first_position else lines[:-1]
             for text in reversed(whole):
-                entry = decode_entry(text)
+                entry = decode_entry(text + b"\n")
                 if entry is not None:
                     return entry
         return None

@@ -19,6 +19,7 @@ from voicecli.protocol.events import (
     ConversationItemCreate,
     InputAudioBufferAppend,
     InputAudioBufferSpeechStarted,
+    MalformedEvent,
     ResponseOutputAudioDelta,
     SessionCreated,
     SessionUpdated,
@@ -96,6 +97,8 @@ class Recorder:
         end = {
             "reason": finish.reason,
             "error": None if finish.error is None else finish.error.message,
+            "turns": self._conversation.counts.turns,
+            "interruptions": self._conversation.counts.interruptions,
             "dropped_frames": dropped_frames,
             "underflows": underflows,
         }
@@ -132,6 +135,9 @@ class Recorder:
             sound = Sound(offset, len(event.delta))
         if isinstance(event, SessionCreated | SessionUpdated):
             self._session_lines[event.type] = self._length
+        if isinstance(event, MalformedEvent):
+            # It is written in a form in which no key would be found.
+            received = inputs.Received(event, self._censor.clean(received.text))
         text = self._censor.clean(received_line(at, received, sound).rstrip()) + b"\n"
         self._write([text], assistant=kept)
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from voicecli.audio.playback import Heard
 
 SILENCE_DBFS = -96.0
+
+DRAW_BUSY_S: Final = 0.125
+"At most eight pictures a second while someone speaks, …"
+DRAW_IDLE_S: Final = 0.5
+"… and two while nobody does."
 
 
 @dataclass(frozen=True, slots=True)

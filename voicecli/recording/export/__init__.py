@@ -1,0 +1,1 @@
+"""A recording in other forms: to be read, heard, or tested with."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
+
+from voicecli.cli.diff import diff_command
+from voicecli.cli.export import export_command
+from voicecli.cli.library import library
+from voicecli.cli.shelf import list_command
+from voicecli.cli.show import show_command
+from voicecli.cli.upkeep import delete_command, prune_command, rename_command
 
 app = typer.Typer(
     name="recordings",
@@ -12,16 +17,16 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("list")(list_command)
+app.command("show")(show_command)
+app.command("diff")(diff_command)
+app.command("export")(export_command)
+app.command("rename")(rename_command)
+app.command("delete")(delete_command)
+app.command("prune")(prune_command)
 
 
-def library() -> Path:
-    """Where recordings are kept: named by the configuration, or the usual place.
-
-    Raises:
-        VoicecliError: the configuration is wrong.
-    """
-    from voicecli import config
-    from voicecli.recording.files import default_directory
-
-    named = config.load({}).config.recording.path
-    return Path(named).expanduser() if named else default_directory()
+@app.command("path")
+def path_command() -> None:
+    """Print the folder in which recordings are kept, whether it is there or not."""
+    typer.echo(str(library()))

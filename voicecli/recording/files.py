@@ -261,6 +261,14 @@ class Recording:
                 else:
                     self._warn("there are damaged lines, which were passed over")
 
+    def entries_with(self, text: bytes) -> Iterator[tuple[int, Entry]]:
+        """The entries whose lines hold a text, with the positions behind them; fast as the disk."""
+        with self._events() as events:
+            for behind, line in _lines_with(events, self._first_position, text):
+                entry = decode_entry(line)
+                if entry is not None:
+                    yield behind, entry
+
     def entry_at(self, position: int) -> Entry | None:
         """The entry whose line begins at a byte position."""
         with self._events() as events:
@@ -276,7 +284,11 @@ class Recording:
     def user_audio(self, entry: Entry) -> bytes:
         """The frame of a `mic` entry, PCM16 at 24 kHz; empty if it was not sent or not kept."""
         sound = frame_of(entry).sound
-        return b"" if sound is None else self._user.read(sound)
+        return b"" if sound is None else self.user_sound(sound)
+
+    def user_sound(self, sound: Sound) -> bytes:
+        """Any stretch of the user's audio, PCM16 at 24 kHz; silence where it is missing."""
+        return self._user.read(sound)
 
     def assistant_audio(self, entry: Entry) -> bytes:
         """The audio of a `recv` entry as it came; silence of the same length if it was not kept."""
@@ -334,13 +346,11 @@ class Recording:
 
     def _found_marks(self) -> Iterator[Mark]:
         """Look for the code of marks, and read the lines where it stands."""
-        with self._events() as events:
-            for behind, text in _lines_with(events, self._first_position, b',"mark","'):
-                entry = decode_entry(text)
-                if entry is not None and entry.code == "mark":
-                    values = entry.value(1)
-                    fields = values if isinstance(values, dict) else {}
-                    yield Mark(entry.at, str(entry.value(0)), fields, behind)
+        for behind, entry in self.entries_with(b',"mark","'):
+            if entry.code == "mark":
+                values = entry.value(1)
+                fields = values if isinstance(values, dict) else {}
+                yield Mark(entry.at, str(entry.value(0)), fields, behind)
 
     def _warn(self, message: str) -> None:
         if message not in self.warnings:

@@ -82,7 +82,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def assistant_file(self) -> str:
         """The assistant's audio as it came: named by its format on the wire."""
-        return f"assistant.{self.settings.get('output_format', 'pcm')}"
+        kind = self.settings.get("output_format")
+        return f"assistant.{kind if kind in ('pcmu', 'pcma') else 'pcm'}"
 
 
 def encode_header(header: Header) -> bytes:

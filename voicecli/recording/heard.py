@@ -24,6 +24,9 @@ LATEST_S: Final = 2.5
 _TREMBLE_SAMPLES: Final = WIRE_RATE_HZ // 10
 "The times of frames tremble; one that is less than 100 ms off follows the one before it."
 
+_LATE_FRAMES: Final = 25
+"Frames that come in a burst after a stall are late. When so many are, there was a gap."
+
 _PARTS_KEPT: Final = 64
 
 
@@ -63,7 +66,7 @@ class HeardAudio:
 
     def __init__(self) -> None:
         self._parts: dict[tuple[str, int], _Part] = {}
-        self._user_end: int | None = None
+        self._user = _FrameClock()
 
     def step(self, step: Step) -> list[Piece]:
         """What this step lets us hear; most steps nothing."""
@@ -97,8 +100,28 @@ class HeardAudio:
         return [Piece("assistant", position, pcm)] if pcm else []
 
     def _frame(self, step: Step, pcm: bytes) -> list[Piece]:
-        position = round(step.at * WIRE_RATE_HZ) - FRAME_SAMPLES
-        if self._user_end is not None and abs(position - self._user_end) < _TREMBLE_SAMPLES:
-            position = self._user_end
-        self._user_end = position + FRAME_SAMPLES
+        position = self._user.placed(round(step.at * WIRE_RATE_HZ))
         return [Piece("user", position, pcm)] if frame_of(step.entry).was_sent else []
+
+
+class _FrameClock:
+    """Where frames of the microphone belong: one behind the other, as they were captured.
+
+    A frame is never there before it has been captured, but it may be delivered much later.
+    """
+
+    def __init__(self) -> None:
+        self._end: int | None = None
+        self._lateness: list[int] = []
+
+    def placed(self, delivered: int) -> int:
+        """Position of a frame that was delivered at `delivered`."""
+        if self._end is None or self._end + FRAME_SAMPLES - delivered > _TREMBLE_SAMPLES:
+            self._end = delivered - FRAME_SAMPLES
+        late = delivered - FRAME_SAMPLES - self._end
+        self._lateness = [*self._lateness, late] if late > _TREMBLE_SAMPLES else []
+        if len(self._lateness) == _LATE_FRAMES:
+            self._end += min(self._lateness)
+            self._lateness = []
+        self._end += FRAME_SAMPLES
+        return self._end - FRAME_SAMPLES

@@ -16,7 +16,11 @@ LAST: Final = "last"
 
 def is_recording(path: Path) -> bool:
     """Whether this looks like a recording: the file of events, or a folder with one."""
-    return path.name == EVENTS_FILE or (path / EVENTS_FILE).is_file()
+    try:
+        return path.name == EVENTS_FILE or (path / EVENTS_FILE).is_file()
+    except PermissionError:
+        # One that is somebody else's must not hide the others; opening it tells what is wrong.
+        return True
 
 
 def recordings_in(directory: Path) -> list[Path]:
@@ -41,6 +45,9 @@ def find(wanted: str, directory: Path) -> Path:
         RecordingError: there is none, or more than one.
     """
     path = Path(wanted).expanduser()
+    is_name = path.name == wanted
+    if is_name and wanted and is_recording(directory / wanted):
+        return directory / wanted
     if path.exists():
         return path
     known = recordings_in(directory)
@@ -50,8 +57,6 @@ def find(wanted: str, directory: Path) -> Path:
                 f"there are no recordings in {str(directory)!r}", "make one: voicecli talk --record"
             )
         return max(known, key=_made_at)
-    if any(one.name == wanted for one in known):
-        return directory / wanted
     begun = [one for one in known if one.name.startswith(wanted)]
     if len(begun) == 1:
         return begun[0]

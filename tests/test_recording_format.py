@@ -94,7 +94,8 @@ def received(text: bytes, sound: Sound | None = None, audio: bytes = b"") -> Any
 
 
 def test_a_message_is_kept_word_for_word_without_its_audio() -> None:
-    text = b'{"type":"response.output_audio.delta","response_id":"r","x":1,"delta":"AQI="}'
+    text = b'{"type":"response.output_audio.delta","response_id":"r","item_id":"i","x":1,'
+    text += b'"delta":"AQI="}'
     entry, back = received(text, Sound(10, 2), b"\1\2")
     assert bytes(entry.values[0]) == text.replace(b"AQI=", b"")
     assert sound_of(entry) == Sound(10, 2)

@@ -100,7 +100,7 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = False
     "Record every talk; `--record` does it for one."
     path: str = ""
-    "A folder for recordings; empty: the user's own (`voicecli recordings list` names it)."
+    "A folder for recordings; empty: the user's own (`voicecli recordings path` names it)."
     audio: Literal["none", "assistant", "both"] = "both"
     "Whose audio is kept; words, times and events always are."
 
@@ -114,6 +114,20 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "With a URL: the model's name there."
     mind_key_env: str = ""
     "With a URL: the environment variable that holds its key; empty: VOICECLI_MIND_KEY."
+    ears: str = ""
+    "What hears: the URL of a server with `/v1/audio/transcriptions`; empty: this machine."
+    ears_model: str = ""
+    "With a URL: the model's name there."
+    ears_key_env: str = ""
+    "With a URL: the environment variable that holds its key; empty: VOICECLI_EARS_KEY."
+    voices: str = ""
+    "What speaks: the URL of a server with `/v1/audio/speech`; empty: this machine."
+    voices_model: str = ""
+    "With a URL: the model's name there."
+    voices_name: str = ""
+    "With a URL: the voice to ask for there; empty: the one of `voice`."
+    voices_key_env: str = ""
+    "With a URL: the environment variable that holds its key; empty: VOICECLI_VOICES_KEY."
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,11 @@
 
 import pytest
 
-from voicecli.transcript import TYPICAL_CHARS_PER_S, Row, Transcript
+from voicecli.transcript import TYPICAL_LETTERS_PER_S, Row, Transcript
+from voicecli.wording import weight_of
+
+VOICE = b"\x00\x10\x00\xf0" * 12 * 30_000
+"Half a minute without a pause."
 
 
 def transcript(*item_ids: str) -> Transcript:
@@ -17,7 +21,7 @@ def order(of: Transcript) -> list[str]:
 
 
 def spoken(text: str, received_ms: int, heard_ms: int, *, complete: bool = True) -> Row:
-    return Row(
+    row = Row(
         "A",
         "assistant",
         text=text,
@@ -26,6 +30,8 @@ def spoken(text: str, received_ms: int, heard_ms: int, *, complete: bool = True)
         audio_is_complete=complete,
         interrupted=True,
     )
+    row.activity.push(VOICE[: received_ms * 48])
+    return row
 
 
 def test_a_row_is_made_once_and_found_again():
@@ -86,7 +92,7 @@ def test_of_an_answer_cut_off_in_the_making_the_speaking_rate_tells():
     text = "word " * 100
     row = spoken(text, received_ms=9000, heard_ms=2000, complete=False)
     heard = Transcript().heard_chars(row)
-    assert abs(heard - 2 * TYPICAL_CHARS_PER_S) <= 5
+    assert abs(weight_of(text[:heard]) - 2 * TYPICAL_LETTERS_PER_S) <= 5
     assert text[:heard].split(" ")[-1] in ("word", "")
 
 
@@ -99,11 +105,12 @@ def test_the_speaking_rate_is_learnt_from_answers_heard_whole_and_from_no_others
     ]:
         row = made.row(item_id, "assistant")
         row.text, row.received_ms, row.audio_is_complete = text, ms, True
+        row.activity.push(VOICE[: ms * 48] + bytes(48 * 500))
     made.row("B", "assistant").interrupted = True
     made.row("C", "assistant").audio_is_complete = False
     for row in made:
         made.settle(row)
-    assert made.chars_per_s == 20.0
+    assert made.letters_per_s == 20.0
 
 
 def test_a_settled_row_was_heard_whole_unless_it_was_interrupted():

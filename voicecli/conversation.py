@@ -619,7 +619,7 @@ class Conversation:
         if not pcm:
             return []
         self.timing.delta_received(event.item_id, at)
-        self._count_received(event.item_id)
+        self._count_received(event.item_id, pcm)
         return [Play(event.item_id, event.content_index, pcm)]
 
     def _audio_done(self, event: events.ResponseOutputAudioDone, _: float) -> Actions:
@@ -629,15 +629,15 @@ class Conversation:
         rest = self._answers.complete(item_id, content_index)
         if rest is None:
             return []
-        self._count_received(item_id)
+        self._count_received(item_id, rest)
         play: Actions = [Play(item_id, content_index, rest)] if rest else []
         # An item may be played to its end before its end was announced, when another follows it.
         return [*play, FinishPart(item_id, content_index), *self._settle_if_heard(item_id)]
 
-    def _count_received(self, item_id: str) -> None:
+    def _count_received(self, item_id: str, pcm: bytes) -> None:
         received_ms = self._answers.received_ms(item_id)
         is_complete = self._answers.is_complete(item_id)
-        self._scribe.audio_received(item_id, received_ms, is_complete=is_complete)
+        self._scribe.audio_received(item_id, pcm, received_ms, is_complete=is_complete)
 
     def _answer_delta(
         self,

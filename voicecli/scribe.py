@@ -102,8 +102,11 @@ class Scribe:
         if len(text) > len(row.text):
             row.text = text
 
-    def audio_received(self, item_id: str, received_ms: int, *, is_complete: bool) -> None:
+    def audio_received(
+        self, item_id: str, pcm: bytes, received_ms: int, *, is_complete: bool
+    ) -> None:
         row = self._transcript.row(item_id, "assistant")
+        row.activity.push(pcm)
         row.received_ms, row.audio_is_complete = received_ms, is_complete
 
     def answer_written(self, item: Item) -> list[Report]:

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from voicecli.audio.activity import SpeechActivity
+from voicecli.wording import Wording, laid_over, weight_of
+
 Speaker: TypeAlias = Literal["user", "assistant", "tool"]
 
-TYPICAL_CHARS_PER_S: Final = 15.0
-"Conversational English, spaces included; used until this talk's own answers tell better."
+TYPICAL_LETTERS_PER_S: Final = 15.0
+"English while the voice sounds; used until this talk's own answers tell better."
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Row:
     "False for what was typed or only written."
     audio_is_complete: bool = False
     "All audio of the item has been received: `received_ms` is its whole length."
+    activity: SpeechActivity = field(default_factory=SpeechActivity, repr=False)
+    "Voice and pauses of the audio that was received."
     interrupted: bool = False
     is_settled: bool = False
     "Said, heard and done with: the row will not change any more."
@@ -44,8 +49,9 @@ class Transcript:
 
     _rows: dict[str, Row] = field(default_factory=dict)
     _order: list[str] = field(default_factory=list)
-    _chars: int = 0
-    _audio_ms: int = 0
+    _letters: float = 0.0
+    _voiced_ms: int = 0
+    _wordings: dict[str, tuple[object, Wording]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Row]:
         return (self._rows[item_id] for item_id in self._order)
@@ -80,21 +86,23 @@ class Transcript:
     def settle(self, row: Row) -> None:
         """Close a row for good, and learn the speaking rate from it when it was heard whole."""
         row.is_final = row.is_settled = True
+        self._wordings.pop(row.item_id, None)
         if row.speaker == "assistant" and row.audio_is_complete and not row.interrupted:
-            self._chars += len(row.text)
-            self._audio_ms += row.received_ms
+            self._letters += weight_of(row.text)
+            self._voiced_ms += row.activity.total_ms
 
     @property
-    def chars_per_s(self) -> float:
-        """How fast the assistant speaks, from its answers heard so far."""
-        return self._chars * 1000 / self._audio_ms if self._audio_ms else TYPICAL_CHARS_PER_S
+    def letters_per_s(self) -> float:
+        """How fast the assistant speaks while it does, from its answers heard so far."""
+        if not (self._letters and self._voiced_ms):
+            return TYPICAL_LETTERS_PER_S
+        return self._letters * 1000 / self._voiced_ms
 
     def heard_chars(self, row: Row) -> int:
         """How many characters of the row's text were heard, up to a word's end: an estimate.
 
-        Text is not aligned with audio on the wire. Where the whole audio is known the share that
-        was heard is taken of the text; where an answer was cut off in the making, its text runs
-        ahead of the audio that came, and the speaking rate tells instead.
+        Where the whole audio is known its words are laid over all of it; where an answer was cut
+        off in the making, its text runs ahead of the audio that came, and the speaking rate tells.
         """
         if not row.is_spoken or (row.is_settled and not row.interrupted):
             return len(row.text)
@@ -102,11 +110,18 @@ class Transcript:
             return 0
         if row.audio_is_complete and row.heard_ms >= row.received_ms:
             return len(row.text)
-        if row.audio_is_complete:
-            share = row.heard_ms / row.received_ms
-        else:
-            share = row.heard_ms * self.chars_per_s / 1000 / len(row.text)
-        return _word_end(row.text, min(len(row.text), round(share * len(row.text))))
+        position = self._wording(row).chars_at(row.activity.voiced_ms(row.heard_ms))
+        return _word_end(row.text, position)
+
+    def _wording(self, row: Row) -> Wording:
+        rate = None if row.audio_is_complete else self.letters_per_s
+        key = (row.text, len(row.activity), rate)
+        known = self._wordings.get(row.item_id)
+        if known is not None and known[0] == key:
+            return known[1]
+        wording = laid_over(row.text, row.activity, rate)
+        self._wordings[row.item_id] = (key, wording)
+        return wording
 
     def heard_text(self, row: Row) -> str:
         return row.text[: self.heard_chars(row)].rstrip()

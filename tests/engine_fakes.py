@@ -27,7 +27,7 @@ from voicecli.engine.jobs import (
     Transcribe,
     Transcribed,
 )
-from voicecli.engine.mind import Message
+from voicecli.engine.messages import NO_OFFER, Message, Offer, Piece
 from voicecli.protocol.codec import CLIENT_CODEC, encode
 from voicecli.protocol.events import ServerEvent
 
@@ -155,20 +155,21 @@ class FakeEars:
         self._texts = list(texts)
         self.heard_samples: list[int] = []
 
-    def transcribe(self, samples: Any) -> str:
+    def transcribe(self, samples: Any, *, language: str = "") -> str:
         self.heard_samples.append(len(samples))
         return self._texts.pop(0) if len(self._texts) > 1 else self._texts[0]
 
 
 class FakeMind:
-    """Says its pieces; waits before each for `go`, if there is one."""
+    """Says or calls its pieces; waits before each for `go`, if there is one."""
 
     name = "fake"
 
-    def __init__(self, *pieces: str, go: threading.Semaphore | None = None) -> None:
+    def __init__(self, *pieces: Piece, go: threading.Semaphore | None = None) -> None:
         self._pieces = pieces
         self._go = go
         self.asked: list[list[Message]] = []
+        self.offered: list[Offer] = []
         self.ended = threading.Event()
 
     def reply(
@@ -177,8 +178,10 @@ class FakeMind:
         *,
         stopped: Callable[[], bool],
         max_tokens: int | None = None,
-    ) -> Iterator[str]:
+        offer: Offer = NO_OFFER,
+    ) -> Iterator[Piece]:
         self.asked.append(list(messages))
+        self.offered.append(offer)
         try:
             for piece in self._pieces:
                 if self._go is not None:
@@ -193,6 +196,6 @@ class FakeMind:
 class FakeVoice:
     """50 ms of a constant for each word."""
 
-    def speak(self, text: str, *, speed: float = 1.0) -> Iterator[bytes]:
+    def speak(self, text: str, *, speed: float = 1.0, voice: str = "") -> Iterator[bytes]:
         for _ in text.split():
             yield b"\x01\x00" * 1200

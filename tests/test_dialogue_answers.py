@@ -13,9 +13,9 @@ from voicecli.engine.jobs import (
     AnswerFinished,
     AnswerText,
     CancelAnswer,
-    Said,
     Transcribe,
 )
+from voicecli.engine.messages import Message
 from voicecli.protocol.codec import CLIENT_CODEC
 
 TEXT = {"output_modalities": ["text"]}
@@ -197,7 +197,7 @@ def test_a_response_may_override_the_session() -> None:
     response = {"instructions": "Be rude.", "output_modalities": ["text"], "max_output_tokens": 7}
     created = only(talk.send("response.create", response=response), "response.created")["response"]
     assert (created["output_modalities"], created["max_output_tokens"]) == (["text"], 7)
-    assert talk.job(Answer).messages == (Said("system", "Be rude."), Said("user", "Hi."))
+    assert talk.job(Answer).messages == (Message("system", "Be rude."), Message("user", "Hi."))
 
 
 @pytest.mark.parametrize(
@@ -238,9 +238,9 @@ def test_an_out_of_band_response_runs_beside_the_main_one_and_leaves_no_item() -
     created = talk.send("response.create", response=response)[0]["response"]
     assert (created["conversation_id"], created["metadata"]) == (None, {"topic": "x"})
     assert talk.job(Answer).messages == (
-        Said("system", "Classify."),
-        Said("user", "Main."),
-        Said("user", "?"),
+        Message("system", "Classify."),
+        Message("user", "Main."),
+        Message("user", "?"),
     )
     told = talk.answer("One.")
     assert not [one for one in types(told) if one.startswith("conversation.")]
@@ -249,8 +249,8 @@ def test_an_out_of_band_response_runs_beside_the_main_one_and_leaves_no_item() -
     talk.give(AnswerFinished(main.job))
     talk.ask("More.")
     assert talk.job(Answer).messages[1:] == (
-        Said("user", "Main."),
-        Said("user", "More."),
+        Message("user", "Main."),
+        Message("user", "More."),
     )
 
 
@@ -262,7 +262,7 @@ def test_audio_in_the_input_of_a_response_is_understood_first() -> None:
     talk.send("response.create", response={"conversation": "none", "input": [item]})
     assert not [one for one in talk.jobs if isinstance(one, Answer)]
     talk.understand("Hi.")
-    assert talk.job(Answer).messages[-1] == Said("user", "Hi.")
+    assert talk.job(Answer).messages[-1] == Message("user", "Hi.")
 
 
 def test_a_failed_mind_fails_the_response_with_the_reason() -> None:
@@ -411,8 +411,8 @@ def test_an_answer_cut_off_in_the_making_is_remembered_as_far_as_it_was_made() -
     barge_in(talk)
     talk.hear(silence(700))
     talk.understand("Stop.")
-    assert talk.job(Answer).messages[-2] == Said("assistant", "One two. Three")
-    assert talk.job(Answer).messages[-1] == Said("user", "Stop.")
+    assert talk.job(Answer).messages[-2] == Message("assistant", "One two. Three")
+    assert talk.job(Answer).messages[-1] == Message("user", "Stop.")
 
 
 def test_an_answer_may_be_truncated_while_it_is_made() -> None:
@@ -469,10 +469,10 @@ def test_items_go_where_the_client_wants_them() -> None:
     assert told[0]["previous_item_id"] == "b"
     talk.send("response.create")
     assert talk.job(Answer).messages[1:] == (
-        Said("system", "a"),
-        Said("user", "b"),
-        Said("assistant", "B"),
-        Said("user", "c"),
+        Message("system", "a"),
+        Message("user", "b"),
+        Message("assistant", "B"),
+        Message("user", "c"),
     )
 
 
@@ -483,7 +483,7 @@ def test_an_item_is_refused_when_its_id_is_taken_or_its_place_unknown() -> None:
     told = create(talk, message("b"), previous_item_id="no")
     assert error(told)["param"] == "previous_item_id"
     talk.send("response.create")
-    assert talk.job(Answer).messages[1:] == (Said("user", "a"),)
+    assert talk.job(Answer).messages[1:] == (Message("user", "a"),)
 
 
 @pytest.mark.parametrize(
@@ -525,17 +525,6 @@ def test_what_is_no_item_is_refused(item: dict[str, Any], code: str, param: str)
     assert (error(told)["code"], error(told)["param"]) == (code, param)
 
 
-def test_calls_and_their_outputs_are_shown_to_the_mind_as_text() -> None:
-    talk = Talk()
-    create(talk, {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "c"})
-    told = create(talk, {"type": "function_call_output", "call_id": "c", "output": "42"})
-    assert types(told) == ["conversation.item.added", "conversation.item.done"]
-    talk.send("response.create")
-    texts = [one.text for one in talk.job(Answer).messages[1:]]
-    assert "f({})" in texts[0]
-    assert "42" in texts[1]
-
-
 def test_a_whole_spoken_message_of_the_user_is_understood() -> None:
     talk = Talk()
     content = [{"type": "input_audio", "audio": base64.b64encode(clip()).decode()}]
@@ -544,7 +533,7 @@ def test_a_whole_spoken_message_of_the_user_is_understood() -> None:
     assert abs(len(talk.job(Transcribe).pcm16k) / 32 - len(clip()) / 48) < 2
     assert talk.understand("Go.") == []
     talk.send("response.create")
-    assert talk.job(Answer).messages[-1] == Said("user", "Go.")
+    assert talk.job(Answer).messages[-1] == Message("user", "Go.")
 
 
 def test_deleted_items_are_forgotten() -> None:
@@ -558,7 +547,7 @@ def test_deleted_items_are_forgotten() -> None:
     told = talk.send("conversation.item.retrieve", item_id="a")
     assert error(told)["code"] == "item_retrieve_invalid_item_id"
     talk.send("response.create")
-    assert talk.job(Answer).messages[1:] == (Said("user", "b"),)
+    assert talk.job(Answer).messages[1:] == (Message("user", "b"),)
 
 
 def test_an_answer_deleted_while_it_is_made_is_finished_but_not_remembered() -> None:

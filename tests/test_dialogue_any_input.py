@@ -9,16 +9,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from voicecli.engine.jobs import (
+    AnswerArguments,
     AnswerAudio,
+    AnswerCall,
     AnswerFailed,
     AnswerFinished,
     AnswerText,
     Input,
+    Judged,
     Tick,
     Transcribed,
     TranscriptionFailed,
 )
 from voicecli.protocol.codec import CLIENT_CODEC
+from voicecli.protocol.events import ServerEvent
 
 ITEM_IDS = st.sampled_from([*(f"item_{n}" for n in range(1, 9)), "mine", "root", "", "x" * 600])
 JSON = st.recursive(
@@ -69,6 +73,15 @@ DETECTION = st.one_of(
 FORMATS = st.sampled_from([{"type": "audio/pcm", "rate": 24000}, {"type": "audio/pcmu"}, {}])
 MODALITIES = st.sampled_from([["audio"], ["text"], [], ["text", "audio"]])
 TOKENS = st.sampled_from(["inf", 1, 20, 0])
+TOOLS = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.just("function"), "name": st.sampled_from(["f", "g", "", "a b"])},
+        optional={"description": JSON, "parameters": JSON},
+    )
+    | JSON,
+    max_size=2,
+)
+CHOICES = st.sampled_from(["auto", "none", "required", {"type": "function", "name": "f"}]) | JSON
 SESSIONS = st.fixed_dictionaries(
     {"type": st.just("realtime")},
     optional={
@@ -80,7 +93,9 @@ SESSIONS = st.fixed_dictionaries(
                     optional={
                         "turn_detection": DETECTION,
                         "format": FORMATS,
-                        "transcription": st.sampled_from([None, {"model": "whisper-1"}]),
+                        "transcription": st.sampled_from(
+                            [None, {"model": "whisper-1"}, {"model": "gpt-realtime-whisper"}]
+                        ),
                     },
                 ),
                 "output": st.fixed_dictionaries({}, optional={"format": FORMATS}),
@@ -88,6 +103,8 @@ SESSIONS = st.fixed_dictionaries(
         ),
         "output_modalities": MODALITIES,
         "max_output_tokens": TOKENS,
+        "tools": TOOLS,
+        "tool_choice": CHOICES,
     },
 )
 RESPONSES = st.fixed_dictionaries(
@@ -97,6 +114,8 @@ RESPONSES = st.fixed_dictionaries(
         "input": st.lists(ITEMS, max_size=2),
         "output_modalities": MODALITIES,
         "max_output_tokens": TOKENS,
+        "tools": TOOLS,
+        "tool_choice": CHOICES,
         "metadata": st.sampled_from([None, {"k": "v"}]),
         "b": JSON,
     },
@@ -108,7 +127,9 @@ def event(type: str, **fields: Any) -> st.SearchStrategy[Input]:
     return whole.map(lambda one: CLIENT_CODEC.decode(json.dumps(one)))
 
 
-JOBS = st.sampled_from([*(f"resp_{n}" for n in range(1, 6)), *(f"ears_{n}" for n in range(1, 6))])
+JOBS = st.sampled_from(
+    [f"{kind}_{number}" for kind in ("resp", "ears", "judge") for number in range(1, 6)]
+)
 INPUTS: st.SearchStrategy[Input] = st.one_of(
     event("session.update", session=SESSIONS | JSON),
     event("input_audio_buffer.append", audio=AUDIO.map(lambda pcm: base64.b64encode(pcm).decode())),
@@ -133,8 +154,11 @@ INPUTS: st.SearchStrategy[Input] = st.one_of(
     JSON.map(lambda value: CLIENT_CODEC.decode(json.dumps(value))),
     st.builds(Transcribed, JOBS, st.sampled_from(["", "Hello there."])),
     st.builds(TranscriptionFailed, JOBS, st.just("broken")),
+    st.builds(Judged, JOBS, st.sampled_from([None, 0.0, 1.0])),
     st.builds(AnswerText, JOBS, st.sampled_from(["", "One two three.", " "])),
     st.builds(AnswerAudio, JOBS, st.sampled_from([silence(300), b"", b"\x01"])),
+    st.builds(AnswerCall, JOBS, st.sampled_from(["f", ""])),
+    st.builds(AnswerArguments, JOBS, st.sampled_from(["", '{"a": 1}', "{" * 90])),
     st.builds(AnswerFinished, JOBS),
     st.builds(AnswerFailed, JOBS, st.just("broken")),
     st.just(Tick()),
@@ -165,4 +189,4 @@ def test_deep_nesting_is_refused_and_not_raised() -> None:
         ):
             talk = Talk()
             outputs = talk.dialogue.handle(CLIENT_CODEC.decode(text % nested), 0.0)
-            assert len(outputs) == 1
+            assert len([one for one in outputs if isinstance(one, ServerEvent)]) == 1

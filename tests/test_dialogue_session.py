@@ -147,18 +147,6 @@ def test_the_settings_of_our_own_client_are_accepted() -> None:
     assert types(Talk().send("session.update", session=settings.to_wire())) == ["session.updated"]
 
 
-@pytest.mark.parametrize(("eagerness", "silence_ms"), [("low", 1200), ("auto", 600), ("high", 300)])
-def test_eagerness_is_how_long_a_silence_ends_the_turn(eagerness: str, silence_ms: int) -> None:
-    detection = {"type": "semantic_vad", "eagerness": eagerness}
-    talk = Talk({"audio": {"input": {"turn_detection": detection}}})
-    talk.hear(clip("cards_001"))
-    told = talk.hear(silence(silence_ms + 500)) + talk.seen
-    end_ms = only(talk.seen, "input_audio_buffer.speech_stopped")["audio_end_ms"]
-    spoken_ms = len(clip("cards_001")) // 48
-    assert told
-    assert spoken_ms - 400 + silence_ms <= end_ms <= spoken_ms + silence_ms + 40
-
-
 def test_a_changed_detection_forgets_the_turn_that_was_running() -> None:
     talk = Talk()
     talk.hear(clip()[: 48 * 1500])

@@ -11,16 +11,17 @@ from voicecli.engine.jobs import (
     Answer,
     CancelAnswer,
     CancelTranscription,
-    Said,
     Tick,
     Transcribe,
     Transcribed,
     TranscriptionFailed,
 )
 from voicecli.engine.listening import MAX_TURN_MS
+from voicecli.engine.messages import Message
 
 TRANSCRIBED = {"audio": {"input": {"transcription": {"model": "whisper-1"}}}}
 MANUAL = {"audio": {"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}}}
+DELTA = "conversation.item.input_audio_transcription.delta"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
@@ -35,20 +36,21 @@ def test_a_spoken_turn_is_announced_committed_understood_and_answered_in_order()
         "input_audio_buffer.committed",
         "conversation.item.added",
         "conversation.item.done",
+        DELTA,
         COMPLETED,
         "response.created",
     ]
-    started, stopped, committed, added, _, completed, _ = talk.seen[2:]
+    started, stopped, committed, added, _, delta, completed, _ = talk.seen[2:]
     assert 180 <= started["audio_start_ms"] <= 300
     assert stopped["audio_end_ms"] <= 500 + len(clip()) // 48 + 560
     assert {one["item_id"] for one in (started, stopped, committed, completed)} == {
         added["item"]["id"]
     }
     assert added["item"]["content"] == [{"type": "input_audio", "transcript": None}]
-    assert completed["transcript"] == "Go forward ten meters."
+    assert completed["transcript"] == delta["delta"] == "Go forward ten meters."
     seconds = (stopped["audio_end_ms"] - started["audio_start_ms"]) / 1000
     assert completed["usage"] == {"type": "duration", "seconds": pytest.approx(seconds, abs=0.002)}
-    assert talk.job(Answer).messages[1:] == (Said("user", "Go forward ten meters."),)
+    assert talk.job(Answer).messages[1:] == (Message("user", "Go forward ten meters."),)
 
 
 def test_a_file_sent_at_once_has_the_same_turns_as_a_microphone() -> None:
@@ -91,7 +93,7 @@ def test_a_guess_that_speech_overtook_is_dropped() -> None:
     assert talk.give(Transcribed(guess.job, "Go.")) == []
     talk.hear(silence(700))
     talk.understand("Go, go.")
-    assert talk.job(Answer).messages[-1] == Said("user", "Go, go.")
+    assert talk.job(Answer).messages[-1] == Message("user", "Go, go.")
     assert len(talk.job(Transcribe).pcm16k) > 1.9 * len(guess.pcm16k)
 
 
@@ -141,7 +143,7 @@ def test_the_mind_sees_an_unanswered_turn_and_the_next_one() -> None:
     assert talk.give(Transcribed(first.job, "One.")) == []
     told = talk.understand("Two.")
     assert types(told) == ["response.created"]
-    assert talk.job(Answer).messages[1:] == (Said("user", "One."), Said("user", "Two."))
+    assert talk.job(Answer).messages[1:] == (Message("user", "One."), Message("user", "Two."))
 
 
 def test_without_automatic_answers_only_the_item_is_made() -> None:
@@ -151,7 +153,7 @@ def test_without_automatic_answers_only_the_item_is_made() -> None:
     assert talk.understand("Go.") == []
     told = talk.send("response.create")
     assert types(told) == ["response.created"]
-    assert talk.job(Answer).messages[-1] == Said("user", "Go.")
+    assert talk.job(Answer).messages[-1] == Message("user", "Go.")
 
 
 def test_an_explicit_answer_waits_for_the_words_it_is_to_answer() -> None:
@@ -161,8 +163,8 @@ def test_an_explicit_answer_waits_for_the_words_it_is_to_answer() -> None:
     told = talk.send("response.create")
     assert types(told) == ["response.created"]
     assert not [one for one in talk.jobs if isinstance(one, Answer)]
-    assert types(talk.understand("Go.")) == [COMPLETED]
-    assert talk.job(Answer).messages[-1] == Said("user", "Go.")
+    assert types(talk.understand("Go.")) == [DELTA, COMPLETED]
+    assert talk.job(Answer).messages[-1] == Message("user", "Go.")
 
 
 def test_an_explicit_answer_to_a_recording_without_words_is_empty() -> None:
@@ -310,7 +312,7 @@ def test_the_idle_timeout_makes_the_model_speak_unasked() -> None:
         "response.created",
     ]
     instructions, nothing = talk.job(Answer).messages[-2:]
-    assert (instructions.role, nothing) == ("system", Said("user", "..."))
+    assert (instructions.role, nothing) == ("system", Message("user", "..."))
     assert talk.dialogue.next_timer() is None
     talk.answer("Still there?")
     assert talk.dialogue.next_timer() == 23.0

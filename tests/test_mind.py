@@ -3,11 +3,20 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from voicecli.engine.llama import LlamaMind, recent
-from voicecli.engine.mind import Message, Mind, best_tier, load_mind
+from voicecli.engine.messages import (
+    Call,
+    CallArguments,
+    CallStart,
+    Message,
+    Offer,
+    Tool,
+)
+from voicecli.engine.mind import Mind, best_tier, load_mind
 from voicecli.engine.store import ModelStore
 from voicecli.errors import (
     ConfigError,
@@ -241,6 +250,49 @@ def test_a_history_that_turns_out_too_long_is_cut(llama: LlamaMind) -> None:
     dense = Message("user", "7 " * 1150)
     messages = [dense, Message("user", "Hi")]
     assert "".join(llama.reply(messages, stopped=lambda: False, max_tokens=3))
+
+
+SWITCH = Tool(
+    "switch_light",
+    "Switch the light of a room.",
+    {
+        "type": "object",
+        "properties": {"room": {"type": "string"}, "state": {"enum": ["on", "off"]}},
+        "required": ["room", "state"],
+    },
+)
+
+
+def called(mind: Mind, messages: list[Message], choice: Any = "auto") -> tuple[str, Any, str]:
+    """The function, its arguments, and the words."""
+    offer = Offer((SWITCH,), choice)
+    pieces = list(mind.reply(messages, stopped=lambda: False, offer=offer))
+    names = [one.name for one in pieces if isinstance(one, CallStart)]
+    arguments = "".join(one.text for one in pieces if isinstance(one, CallArguments))
+    words = "".join(one for one in pieces if isinstance(one, str))
+    return "".join(names), json.loads(arguments or "null"), words
+
+
+def test_a_local_model_calls_a_function_and_tells_its_result(llama: LlamaMind) -> None:
+    llama.prepare("", Offer((SWITCH,)))
+    asked = [Message("user", "Turn on the light in the kitchen.")]
+    name, arguments, words = called(llama, asked)
+    assert (name, words) == ("switch_light", "")
+    assert arguments == {"room": "kitchen", "state": "on"}
+    call = Call("c", name, json.dumps(arguments))
+    asked += [
+        Message("assistant", "", calls=(call,)),
+        Message("tool", "the light is on", call_id="c"),
+    ]
+    name, _, words = called(llama, asked)
+    assert not name
+    assert "light" in words.lower()
+
+
+def test_a_local_model_can_be_made_to_call_a_function(llama: LlamaMind) -> None:
+    name, arguments, _ = called(llama, [Message("user", "Good evening.")], "required")
+    assert name == "switch_light"
+    assert arguments["state"] in ("on", "off")
 
 
 def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:

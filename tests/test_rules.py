@@ -1,12 +1,22 @@
 import threading
 from datetime import datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from voicecli.engine.arithmetic import number_words, solve
-from voicecli.engine.mind import Message
+from voicecli.engine.messages import (
+    NO_OFFER,
+    Call,
+    CallArguments,
+    CallStart,
+    Message,
+    Offer,
+    Piece,
+    Tool,
+)
 from voicecli.engine.rules import STORY, RulesFirst, RulesMind
 
 NOW = datetime(2026, 11, 24, 15, 5)
@@ -173,7 +183,7 @@ class Parrot:
 
     name = "parrot"
 
-    def reply(self, messages, *, stopped, max_tokens=None):
+    def reply(self, messages, *, stopped, max_tokens=None, offer=NO_OFFER):
         yield f"parrot {messages[-1].text}"
 
 
@@ -195,3 +205,41 @@ def test_rules_answer_first_only_what_they_are_sure_of(said: str, answer: str) -
 @pytest.mark.parametrize("heard", ["Ten of clubs,", "Ten of clubs", "Ten of clubs."])
 def test_what_is_quoted_ends_with_one_full_stop(heard: str) -> None:
     assert ask(heard) == "You said: Ten of clubs."
+
+
+WEATHER = Tool(
+    "get_weather",
+    "",
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+TIME = Tool("get_time")
+
+
+def pieces(said: str, *tools: Tool, mind: Any = None, **more: Any) -> list[Piece]:
+    messages = [Message("user", said), *more.get("then", ())]
+    offer = Offer(tools, more.get("choice", "auto"))
+    return list((mind or rules()).reply(messages, stopped=lambda: False, offer=offer))
+
+
+def test_a_function_that_is_named_is_called_before_any_rule_answers() -> None:
+    assert pieces("What time is it?", WEATHER) == ["It is 3:05 PM."]
+    assert pieces("What time is it?", TIME) == [CallStart("get_time"), CallArguments("{}")]
+
+
+def test_the_result_of_a_function_is_told_once() -> None:
+    call = Call("c", "get_weather", "{}")
+    then = [Message("assistant", "", calls=(call,)), Message("tool", "rain", call_id="c")]
+    assert pieces("The weather in Rome?", WEATHER, then=then) == ["Rain."]
+    assert pieces("The weather in Rome?", WEATHER, then=then, choice="required") == ["Rain."]
+    then += [Message("assistant", "Rain."), Message("user", "What did you say?")]
+    assert pieces("The weather in Rome?", WEATHER, then=then) == ["Rain."]
+    then[-1] = Message("user", "And the weather in Oslo?")
+    assert pieces("The weather in Rome?", WEATHER, then=then)[0] == CallStart("get_weather")
+
+
+def test_where_there_is_a_model_it_says_what_to_call_and_what_to_tell() -> None:
+    mind = RulesFirst(rules(), Parrot())
+    assert pieces("What time is it?", WEATHER, mind=mind) == ["It is 3:05 PM."]
+    assert pieces("What time is it?", TIME, mind=mind) == ["parrot What time is it?"]
+    then = [Message("tool", "rain", call_id="c")]
+    assert pieces("Weather?", WEATHER, mind=mind, then=then) == ["parrot rain"]

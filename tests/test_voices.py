@@ -3,6 +3,7 @@ import array
 import numpy as np
 import pytest
 
+from voicecli.engine.session_state import API_VOICES
 from voicecli.engine.voices import VOICES, HibariVoice, speakable
 
 
@@ -43,9 +44,32 @@ def test_nothing_pronounceable_is_no_sound(voice: HibariVoice, text: str) -> Non
     assert list(voice.speak(text)) == []
 
 
-def test_every_name_of_the_api_gets_the_one_voice() -> None:
-    assert {"alloy", "ash", "marin", "cedar"} <= set(VOICES)
-    assert set(VOICES.values()) == {"heart"}
+def test_every_name_of_the_api_is_a_voice_of_its_own() -> None:
+    assert set(VOICES) == {*API_VOICES, "heart"}
+    pitches = [pitch for name, pitch in VOICES.items() if name != "heart"]
+    assert len(set(pitches)) == len(pitches)
+
+
+def pitch_hz(pcm: bytes) -> float:
+    """The median fundamental frequency, by autocorrelation of the loud stretches."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    found = []
+    for start in range(0, len(samples) - 1440, 720):
+        part = samples[start : start + 1440]
+        if np.abs(part).max() > 3000:
+            spectrum = np.fft.rfft(part * np.hanning(len(part)), 4096)
+            correlation = np.fft.irfft(np.abs(spectrum) ** 2)[60:240]  # 100 to 400 Hz
+            found.append(24_000 / (60 + int(correlation.argmax())))
+    return float(np.median(found))
+
+
+@pytest.mark.parametrize("name", ["cedar", "ballad", "coral", "shimmer"])
+def test_a_voice_has_its_pitch_and_the_pace_of_all(voice: HibariVoice, name: str) -> None:
+    text = "We were away a year ago, and now we are home again."  # voiced throughout
+    plain, high = (b"".join(voice.speak(text, voice=one)) for one in ("marin", name))
+    assert high == b"".join(voice.speak(text, voice=name))
+    assert pitch_hz(high) / pitch_hz(plain) == pytest.approx(VOICES[name], rel=0.07)
+    assert len(high) / len(plain) == pytest.approx(1, abs=0.12)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ VoicecliError                 message: what happened; hint: what to do; exit_cod
  ├─ ProtocolError        5    the other end broke the protocol
  ├─ RecordingError       6    not a recording, or a newer version of one
  └─ ModelError           7    model weights are missing, damaged or cannot be fetched
+     └─ LanguageNotHeard 7    no model that is here understands the language
 
 Messages state the fact in lower case without a full stop, with values in `repr`; the hint says
 what to do next. A key, a token or a header never becomes part of either.
@@ -68,3 +69,7 @@ class ModelError(VoicecliError):
     """Model weights are missing, damaged or cannot be fetched."""
 
     exit_code = 7
+
+
+class LanguageNotHeard(ModelError):
+    """No model that is here understands the language."""

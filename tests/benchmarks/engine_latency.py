@@ -34,7 +34,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from voicecli.audio.pcm import FRAME_BYTES, SILENT_FRAME, level_dbfs
 from voicecli.audio.resample import convert
 from voicecli.engine.ears import MoonshineEars
-from voicecli.engine.mind import Message, load_mind
+from voicecli.engine.messages import Message
+from voicecli.engine.mind import load_mind
 from voicecli.engine.serve import serve
 from voicecli.engine.stages import Models
 from voicecli.engine.store import ModelStore
@@ -51,9 +52,9 @@ class TimedEars:
     def __init__(self, ears: Any, times: Times) -> None:
         self._ears, self._times = ears, times
 
-    def transcribe(self, samples: Any) -> str:
+    def transcribe(self, samples: Any, *, language: str = "") -> str:
         began = time.monotonic()
-        text: str = self._ears.transcribe(samples)
+        text: str = self._ears.transcribe(samples, language=language)
         self._times["ears"] = time.monotonic() - began
         return text
 

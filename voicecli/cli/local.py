@@ -7,8 +7,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import typer
 
+from voicecli.cli.stages import is_url, options
 from voicecli.config import Local
 from voicecli.errors import ConfigError
 
@@ -25,8 +27,8 @@ def prepare_models(local: Local) -> Local:
         ConfigError: what the engine runs on is not installed.
         ModelError: weights cannot be fetched.
     """
-    for module in ("onnxruntime", "hibari"):
-        if importlib.util.find_spec(module) is None:
+    for module, server in (("onnxruntime", local.ears), ("hibari", local.voices)):
+        if not server and importlib.util.find_spec(module) is None:
             raise ConfigError(
                 "the embedded engine is not installed",
                 "install it with: pip install 'voicecli[local]' (or name a server: --server)",
@@ -36,17 +38,20 @@ def prepare_models(local: Local) -> Local:
     from voicecli.engine.store import ModelStore
 
     known = ("auto", "rules", *TIERS)
-    if local.mind not in known and not local.mind.startswith(("http://", "https://")):
+    if local.mind not in known and not is_url(local.mind):
         raise ConfigError(
             f"unknown mind {local.mind!r}", f"it is one of {', '.join(known)}, or an http URL"
         )
+    for name, spec in (("ears", local.ears), ("voices", local.voices)):
+        if spec and not is_url(spec):
+            raise ConfigError(f"unknown {name} {spec!r}", "give an http URL, or nothing")
     store = ModelStore()
     mind = local.mind if local.mind != "auto" else _choose_mind(store)
-    needed = [EARS, *([TIERS[mind]] if mind in TIERS else [])]
+    needed = [*([] if local.ears else [EARS]), *([TIERS[mind]] if mind in TIERS else [])]
     missing = [name for name in needed if not store.is_present(name)]
     if missing:
         pull_models(store, missing, to_stderr=True)
-    return Local(mind=mind, mind_model=local.mind_model, mind_key_env=local.mind_key_env)
+    return msgspec.structs.replace(local, mind=mind)
 
 
 def _choose_mind(store: object) -> str:
@@ -77,12 +82,7 @@ async def engine(local: Local) -> AsyncIterator[str]:
     """Run the engine as a child process; gives its URL, and ends it with the block."""
     from voicecli.engine.child import EngineProcess
 
-    arguments = ["--mind", local.mind]
-    if local.mind_model:
-        arguments += ["--mind-model", local.mind_model]
-    if local.mind_key_env:
-        arguments += ["--mind-key-env", local.mind_key_env]
-    process = EngineProcess(arguments)
+    process = EngineProcess(options(local))
     try:
         yield await process.start()
     finally:

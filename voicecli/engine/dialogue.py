@@ -7,14 +7,15 @@ event and has no effect, and results of jobs that are over are ignored.
 How a turn goes under voice detection. The listener finds the onset: `speech_started`, and the
 answer in progress is cancelled. At the first short silence the ears are sent ahead (a *guess*): if
 speech goes on, their result is dropped; if the silence lasts, it is the transcript, and recognition
-has cost no time. At the end of the turn the audio becomes an item, and an answer is *owed*. It is
-given when the words are there, unless there are none: a cough is no turn of a conversation.
+has cost no time. Under `semantic_vad` a judge is asked whether the silence ends the turn; until it
+has answered, the audio that comes is only kept. At the end of the turn the audio becomes an item,
+and an answer is *owed*. It is given when the words are there, unless there are none: a cough is no
+turn of a conversation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -22,23 +23,27 @@ from msgspec import UNSET
 
 from voicecli.engine import checks
 from voicecli.engine.checks import Refusal
-from voicecli.engine.items import Items, Record, user_audio
+from voicecli.engine.hearing import Hearing
+from voicecli.engine.items import Items, Record, chars_in, user_audio
 from voicecli.engine.jobs import (
+    AnswerArguments,
     AnswerAudio,
+    AnswerCall,
     AnswerFailed,
     AnswerFinished,
     AnswerText,
-    CancelTranscription,
     Input,
+    Judged,
+    MessageEnd,
     Output,
     Tick,
-    Transcribe,
     Transcribed,
     TranscriptionFailed,
 )
 from voicecli.engine.listening import (
     MAX_BUFFER_MS,
     Clip,
+    EndSuspected,
     Heard,
     Listener,
     TurnPaused,
@@ -56,16 +61,8 @@ from voicecli.protocol.objects import ErrorDetails, Item, Session
 MODEL: Final = "voicecli-local"
 MIN_COMMIT_MS: Final = 100
 MAX_APPEND_BYTES: Final = 15 * 1024 * 1024
+MAX_EVENT_ID_CHARS: Final = 512
 STILL_THERE: Final = "The user has been silent for a while. Ask briefly whether they are there."
-
-
-@dataclass
-class Guess:
-    """A transcription begun before the turn was over."""
-
-    job: str
-    text: str | None = None
-    "The result, when it was there before the end of the turn."
 
 
 class Dialogue:
@@ -75,6 +72,7 @@ class Dialogue:
         new_id: makes a unique id from a prefix (`item` gives `item_…`).
         model: what the session says it is served by.
         voices: names of voices beside those of the API.
+        expires_at: when the session will be ended, in seconds since 1970; None: never.
     """
 
     def __init__(
@@ -83,19 +81,16 @@ class Dialogue:
         *,
         model: str = MODEL,
         voices: Collection[str] = (),
+        expires_at: int | None = None,
     ) -> None:
         self._new_id = new_id
         self._conversation_id = new_id("conv")
-        self._session = SessionState(new_id("sess"), model, voices)
+        self._session = SessionState(new_id("sess"), model, voices, expires_at=expires_at)
         self._items = Items()
         self._requests = Requests(self._session, self._items, new_id)
         self._replies = Replies(self._session, self._items, new_id)
         self._listener = Listener(self._session.input_format, self._session.turn_rules)
-        self._turn_id: str | None = None
-        "The item that the speech being heard will become."
-        self._guess: Guess | None = None
-        self._ears_jobs: dict[str, Record] = {}
-        "What each transcription is of."
+        self._hearing = Hearing(self._session, self._items, new_id)
         self._owed_id: str | None = None
         "The item that will be answered as soon as its words are known."
 
@@ -115,6 +110,7 @@ class Dialogue:
         """
         outputs: list[Output] = []
         try:
+            _check_event_id(input)
             outputs.extend(self._route(input, at))
         except Refusal as refusal:
             outputs.append(_error(refusal, _event_id(input)))
@@ -125,11 +121,16 @@ class Dialogue:
 
     def next_timer(self) -> float | None:
         """When a `Tick` is due; None while nothing waits for the time to pass."""
+        idle_at = self._idle_at
+        return self._hearing.judge_by if idle_at is None else idle_at
+
+    @property
+    def _idle_at(self) -> float | None:
         rules = self._session.turn_rules
         quiet_from = self._replies.playback_ends_at
         if rules is None or rules.idle_timeout_ms is None or quiet_from is None:
             return None
-        if self._turn_id is not None or self._owed_id is not None:
+        if self._hearing.turn_id is not None or self._owed_id is not None:
             return None
         return quiet_from + rules.idle_timeout_ms / 1000
 
@@ -145,12 +146,20 @@ class Dialogue:
         match input:
             case events.InputAudioBufferAppend(audio=audio):
                 return self._append(audio, at)
-            case AnswerText() | AnswerAudio() | AnswerFinished() | AnswerFailed():
+            case (
+                AnswerText()
+                | AnswerAudio()
+                | AnswerCall()
+                | AnswerArguments()
+                | MessageEnd()
+                | AnswerFinished()
+                | AnswerFailed()
+            ):
                 return self._replies.told(input, at)
-            case Transcribed(job=job, text=text):
-                return self._transcribed(job, text, at)
-            case TranscriptionFailed(job=job, message=message):
-                return self._transcription_failed(job, message, at)
+            case Transcribed() | TranscriptionFailed():
+                return self._ears_told(input, at)
+            case Judged(job=job, probability=probability):
+                return self._judged(job, probability, at)
             case Tick():
                 return self._tick(at)
             case UnknownEvent(type=kind):
@@ -186,12 +195,15 @@ class Dialogue:
     # -------------------------------------------------------------------------------- session
 
     def _update_session(self, event: events.SessionUpdate) -> Iterator[Output]:
+        before = self._requests.usual()
         self._session.update(event.session, answering=self._replies.active is not None)
         self._listener.configure(self._session.input_format, self._session.turn_rules)
+        usual = self._requests.usual()
         yield events.SessionUpdated(session=Session(self._session.to_wire()))
-        if self._turn_id is not None and not self._listener.in_turn:
-            self._turn_id = None
-            yield from self._drop_guess()
+        if not self._listener.in_turn:
+            yield from self._hearing.drop_turn()
+        if usual != before:
+            yield usual
 
     # --------------------------------------------------------------------------- input buffer
 
@@ -201,26 +213,35 @@ class Dialogue:
         if self._listener.buffered_ms > MAX_BUFFER_MS:
             seconds = MAX_BUFFER_MS // 1000
             raise checks.wrong_value("audio", "audio", f"at most {seconds} s before a commit")
-        for heard in self._listener.append(audio):
+        yield from self._heard_all(self._listener.append(audio), at)
+
+    def _judged(self, job: str, probability: float | None, at: float) -> Iterator[Output]:
+        if self._hearing.is_verdict(job):
+            yield from self._heard_all(self._listener.judged(probability), at)
+
+    def _heard_all(self, all_heard: list[Heard], at: float) -> Iterator[Output]:
+        for heard in all_heard:
             yield from self._heard(heard, at)
+        listener = self._listener
+        yield from self._hearing.caption(listener.turn_ms, listener.turn_so_far, at)
 
     def _heard(self, heard: Heard, at: float) -> Iterator[Output]:
         match heard:
             case TurnStarted():
                 yield from self._start_turn(heard, at)
             case TurnPaused(clip=clip):
-                self._guess = Guess(self._new_id("ears"))
-                yield Transcribe(self._guess.job, clip.pcm16k)
+                yield from self._hearing.pause(clip)
             case TurnResumed():
-                yield from self._drop_guess()
+                yield from self._hearing.resume()
+            case EndSuspected(pcm16k=pcm16k):
+                yield from self._hearing.ask_judge(pcm16k, at)
             case TurnStopped():
                 yield from self._stop_turn(heard, at)
 
     def _start_turn(self, started: TurnStarted, at: float) -> Iterator[Output]:
-        self._turn_id = self._new_id("item")
         self._replies.playback_ends_at = None
         yield events.InputAudioBufferSpeechStarted(
-            item_id=self._turn_id, audio_start_ms=started.audio_start_ms
+            item_id=self._hearing.begin_turn(), audio_start_ms=started.audio_start_ms
         )
         rules = self._session.turn_rules
         if rules is None or not rules.interrupt_response:
@@ -230,8 +251,7 @@ class Dialogue:
             yield from self._replies.end(self._replies.active, "cancelled", at, "turn_detected")
 
     def _stop_turn(self, stopped: TurnStopped, at: float) -> Iterator[Output]:
-        item_id = self._turn_id or self._new_id("item")
-        self._turn_id = None
+        item_id = self._hearing.turn_id or self._new_id("item")
         yield events.InputAudioBufferSpeechStopped(
             item_id=item_id, audio_end_ms=stopped.audio_end_ms
         )
@@ -248,15 +268,13 @@ class Dialogue:
                 f"Error committing input audio buffer: buffer too small. Expected at least "
                 f"{MIN_COMMIT_MS}ms of audio, but buffer only has {buffered_ms}ms of audio.",
             )
-        item_id = self._turn_id or self._new_id("item")
-        self._turn_id = None
-        yield from self._drop_guess()
+        item_id = self._hearing.turn_id or self._new_id("item")
+        yield from self._hearing.resume()
         yield from self._to_item(item_id, self._listener.take(), at)
 
     def _clear(self) -> Iterator[Output]:
         self._listener.clear()
-        self._turn_id = None
-        yield from self._drop_guess()
+        yield from self._hearing.drop_turn()
         yield events.InputAudioBufferCleared()
 
     def _to_item(self, item_id: str, clip: Clip, at: float) -> Iterator[Output]:
@@ -264,72 +282,25 @@ class Dialogue:
         previous_id = self._items.add(record)
         yield events.InputAudioBufferCommitted(item_id=item_id, previous_item_id=previous_id)
         yield from self._announced(record, previous_id)
-        guess, self._guess = self._guess, None
-        if guess is None:
-            yield from self._transcribe(record)
-        elif guess.text is None:
-            self._ears_jobs[guess.job] = record
-        else:
-            yield from self._understood(record, guess.text, at)
+        if (yield from self._hearing.end_turn(record)):
+            yield from self._settled(record, at)
 
     # ----------------------------------------------------------------------------------- ears
 
-    def _transcribe(self, record: Record) -> Iterator[Output]:
-        job = self._new_id("ears")
-        self._ears_jobs[job] = record
-        yield Transcribe(job, b"" if record.clip is None else record.clip.pcm16k)
-
-    def _drop_guess(self) -> Iterator[Output]:
-        guess, self._guess = self._guess, None
-        if guess is not None and guess.text is None:
-            yield CancelTranscription(guess.job)
-
-    def _transcribed(self, job: str, text: str, at: float) -> Iterator[Output]:
-        if self._guess is not None and self._guess.job == job:
-            self._guess.text = text
-            return
-        record = self._ears_jobs.pop(job, None)
+    def _ears_told(self, told: Transcribed | TranscriptionFailed, at: float) -> Iterator[Output]:
+        record = yield from self._hearing.told(told, at)
         if record is not None:
-            yield from self._understood(record, text, at)
+            yield from self._settled(record, at)
 
-    def _understood(self, record: Record, text: str, at: float) -> Iterator[Output]:
-        record.understood(text)
-        if self._tells_words_of(record):
-            yield events.InputAudioTranscriptionCompleted(
-                item_id=record.id,
-                content_index=0,
-                transcript=record.transcript or "",
-                usage={"type": "duration", "seconds": record.clip_ms / 1000},
-            )
+    def _settled(self, record: Record, at: float) -> Iterator[Output]:
+        """Go on with what waited for the words of this item."""
         if self._owed_id == record.id:
             self._owed_id = None
-            if record.is_wordless:
+            if record.is_wordless and not record.failure:
                 self._replies.playback_ends_at = at
             else:
                 yield from self._respond()
         yield from self._replies.ask_minds(at)
-
-    def _transcription_failed(self, job: str, message: str, at: float) -> Iterator[Output]:
-        if self._guess is not None and self._guess.job == job:
-            self._guess = None  # tried again at the end of the turn
-            return
-        record = self._ears_jobs.pop(job, None)
-        if record is None:
-            return
-        record.failure = message
-        if self._tells_words_of(record):
-            error = {"type": "server_error", "code": "transcription_failed", "message": message}
-            yield events.InputAudioTranscriptionFailed(
-                item_id=record.id, content_index=0, error=ErrorDetails(error)
-            )
-        if self._owed_id == record.id:
-            self._owed_id = None
-            yield from self._respond()
-        yield from self._replies.ask_minds(at)
-
-    def _tells_words_of(self, record: Record) -> bool:
-        in_conversation = self._items.get(record.id) is record
-        return in_conversation and record.buffered and self._session.transcribes
 
     # -------------------------------------------------------------------------------- answers
 
@@ -345,13 +316,17 @@ class Dialogue:
             self._owed_id = None
         for record in plan.input or ():
             # Audio given for this response only; what is in the conversation was sent to the ears.
-            if record.awaits_transcript and record not in self._ears_jobs.values():
-                yield from self._transcribe(record)
+            if record.awaits_transcript:
+                yield from self._hearing.hear(record)
         yield from self._replies.create(plan)
         yield from self._replies.ask_minds(at)
 
     def _tick(self, at: float) -> Iterator[Output]:
-        due, rules = self.next_timer(), self._session.turn_rules
+        judge_by = self._hearing.judge_by
+        if judge_by is not None and at >= judge_by:
+            yield from self._hearing.give_up_judge()
+            yield from self._heard_all(self._listener.judged(None), at)
+        due, rules = self._idle_at, self._session.turn_rules
         if due is None or at < due or rules is None or rules.idle_timeout_ms is None:
             return
         item_id, end_ms = self._new_id("item"), self._listener.now_ms
@@ -378,10 +353,11 @@ class Dialogue:
         record = self._requests.item(event.item.fields)
         after = event.previous_item_id
         previous_id = after if isinstance(after, str) else None
-        self._items.check_new(record.id, previous_id)
+        record.given_chars = chars_in(record.fields)
+        self._items.check_new(record.id, previous_id, record.given_chars)
         yield from self._announced(record, self._items.add(record, previous_id))
         if record.awaits_transcript:
-            yield from self._transcribe(record)
+            yield from self._hearing.hear(record)
 
     def _retrieve(self, item_id: str) -> Iterator[Output]:
         record = self._items.find(item_id, "item_retrieve_invalid_item_id")
@@ -424,7 +400,14 @@ def _event_id(input: Input) -> str | None:
     found = getattr(input, "event_id", None)
     if isinstance(input, UnknownEvent):
         found = input.fields.get("event_id")
-    return found if isinstance(found, str) else None
+    return found[:MAX_EVENT_ID_CHARS] if isinstance(found, str) else None
+
+
+def _check_event_id(input: Input) -> None:
+    found = getattr(input, "event_id", None)
+    if isinstance(found, str) and len(found) > MAX_EVENT_ID_CHARS:
+        allowed = f"at most {MAX_EVENT_ID_CHARS} characters"
+        raise checks.wrong_value(f"{len(found)} characters", "event_id", allowed)
 
 
 def _error(refusal: Refusal, event_id: str | None) -> ServerEvent:

@@ -1,16 +1,23 @@
 """Speech to text."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from voicecli.errors import ModelError
+from voicecli.engine.onnx import open_models
+from voicecli.errors import LanguageNotHeard, ModelError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from voicecli.engine.store import ModelStore
+
+MODEL = "moonshine-tiny-en"
 RATE_HZ = 16_000
+ENGLISH = ("", "en")
+"Languages for the quick ears; where none is named, theirs is meant."
 
 _START, _END = 1, 2
 _FIRST_TEXT_TOKEN = 3
@@ -26,9 +33,61 @@ _SHORTEST = RATE_HZ // 4
 class Ears(Protocol):
     """Turns one stretch of speech into text."""
 
-    def transcribe(self, samples: "NDArray[np.float32]") -> str:
-        """The words in mono samples at 16 kHz within -1..1; "" where there are none."""
+    def transcribe(self, samples: "NDArray[np.float32]", *, language: str = "") -> str:
+        """The words in mono samples at 16 kHz within -1..1; "" where there are none.
+
+        Args:
+            samples: not kept.
+            language: what is spoken, as ISO 639-1; "" leaves that to the ears.
+
+        Raises:
+            LanguageNotHeard: these ears do not understand it.
+        """
         ...
+
+
+class EarsByLanguage:
+    """English for one pair of ears, which is quick, and all else for another one.
+
+    Args:
+        english: hears what is English, or of no known language.
+        make_others: loads what hears all else, when it is first needed.
+    """
+
+    def __init__(self, english: Ears, make_others: Callable[[], Ears]) -> None:
+        self._english = english
+        self._make_others = make_others
+        self._others: Ears | None = None
+        self._loading = threading.Lock()
+
+    def transcribe(self, samples: "NDArray[np.float32]", *, language: str = "") -> str:
+        """See `Ears`; may be called from any thread if both pairs may."""
+        if language in ENGLISH:
+            return self._english.transcribe(samples, language=language)
+        return self._load_others().transcribe(samples, language=language)
+
+    def _load_others(self) -> Ears:
+        with self._loading:
+            if self._others is None:
+                try:
+                    self._others = self._make_others()
+                except ModelError as exc:
+                    raise LanguageNotHeard(exc.message, exc.hint) from exc
+            return self._others
+
+
+def load_ears(store: "ModelStore", threads: int = 2) -> Ears:
+    """Moonshine for English and, if its weights are here, Whisper for other languages.
+
+    Raises:
+        ModelError: the weights for English are missing or cannot be loaded.
+    """
+    from voicecli.engine import whisper
+
+    english = MoonshineEars(store.path(MODEL), threads)
+    if not store.is_present(whisper.MODEL):
+        return english
+    return EarsByLanguage(english, lambda: whisper.WhisperEars(store.path(whisper.MODEL), threads))
 
 
 class MoonshineEars:
@@ -46,33 +105,14 @@ class MoonshineEars:
     """
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
+        names = ("encoder_model.ort", "decoder_model_merged.ort")
+        self._encoder, self._decoder = open_models(folder, names, threads)
         try:
-            import onnxruntime as ort
-        except ImportError as exc:
-            raise ModelError(
-                "onnxruntime is not installed", "install it: pip install 'voicecli[local]'"
-            ) from exc
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Waiting threads must not take the cores that the mind and the voice need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-
-        def load(name: str) -> ort.InferenceSession:
-            return ort.InferenceSession(
-                str(folder / name), options, providers=["CPUExecutionProvider"]
-            )
-
-        try:
-            self._encoder = load("encoder_model.ort")
-            self._decoder = load("decoder_model_merged.ort")
             self._pieces = _read_pieces((folder / "tokenizer.bin").read_bytes())
-        # onnxruntime's own errors share no base but Exception.
-        except Exception as exc:
+        except (OSError, IndexError) as exc:
             raise ModelError(
                 f"cannot load the ears from {str(folder)!r}: {exc}",
-                "check the files: voicecli models verify moonshine-tiny-en",
+                f"check the files: voicecli models verify {folder.name}",
             ) from exc
         self._past = [
             (node.name, node.shape)
@@ -83,12 +123,20 @@ class MoonshineEars:
         # One at a time: two at once would each be slower than both in turn.
         self._turn = threading.Lock()
 
-    def transcribe(self, samples: "NDArray[np.float32]") -> str:
+    def transcribe(self, samples: "NDArray[np.float32]", *, language: str = "") -> str:
         """The words in mono samples at 16 kHz within -1..1; "" where there are none.
 
         May be called from any thread. Speech longer than 24 s is heard in stretches, cut where it
         is quietest.
+
+        Raises:
+            LanguageNotHeard: the language is not English.
         """
+        if language not in ENGLISH:
+            raise LanguageNotHeard(
+                f"these ears do not understand the language {language!r}, only English",
+                "more languages need the server's: voicecli models pull whisper-base",
+            )
         with self._turn:
             texts = [self._hear(stretch) for stretch in _stretches(samples)]
         return " ".join(text for text in texts if text)

@@ -1,24 +1,29 @@
 """A mind at a URL: any server that speaks the chat completions protocol and streams."""
 
-import http.client
 import json
-import os
-import socket
-import ssl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
 
-from voicecli.engine.mind import KEY_VARIABLE, Message, instructions, pieces_from
+from voicecli.engine.messages import (
+    NO_OFFER,
+    CallArguments,
+    CallStart,
+    Message,
+    Offer,
+    Piece,
+)
+from voicecli.engine.mind import KEY_VARIABLE, Emit, instructions, pieces_from
+from voicecli.engine.remote import Line, Remote, problem_of, server_sent
 from voicecli.engine.sentences import MarkupFilter
-from voicecli.errors import ConfigError, ConnectionFailed, ModelError, NetworkStalled, NotAuthorized
+from voicecli.errors import ModelError
 
-_CONNECT_TIMEOUT_S = 5.0
+AT_ONCE = 16
+"Answers at a time; further ones wait."
 _REPLY_TOKENS = 300
-_AT_ONCE = 4
-_MOST_ERROR_BYTES = 4096
+_WITH_TOOLS_TOKENS = 1000
+"Arguments may be long, and a call that is cut off is worth nothing."
 
 
 class EndpointMind:
@@ -44,25 +49,16 @@ class EndpointMind:
         key_variable: str = KEY_VARIABLE,
         timeout_s: float = 30.0,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"not the URL of a server: {url!r}", "such as http://localhost:8080/v1"
-            )
-        self._secure = parts.scheme == "https"
-        self._host = parts.hostname
-        self._port = parts.port
-        self._base = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
-        self._query = f"?{parts.query}" if parts.query else ""
-        self._model = model
-        self._key_variable = key_variable
-        self._timeout_s = timeout_s
-        self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mind")
+        self._remote = Remote(
+            url, "/chat/completions", speaks="chat completions", model=model,
+            key_variable=key_variable, timeout_s=timeout_s,
+        )  # fmt: skip
+        self._workers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mind")
 
     @property
     def name(self) -> str:
         """The model, as far as it is known, and the host."""
-        return f"{self._model} at {self._host}" if self._model else self._host
+        return self._remote.name
 
     def close(self) -> None:
         """Refuse further replies."""
@@ -74,152 +70,130 @@ class EndpointMind:
         *,
         stopped: Callable[[], bool],
         max_tokens: int | None = None,
-    ) -> Iterator[str]:
-        """See `Mind.reply`; may be called from any thread, four are served at once.
+        offer: Offer = NO_OFFER,
+    ) -> Iterator[Piece]:
+        """See `Mind.reply`; may be called from any thread.
 
         Raises:
             NotAuthorized: the server wants another key.
             NetworkStalled: the server was silent for too long.
-            ConnectionFailed: the server cannot be reached or went away.
+            ConnectionFailed: the server cannot be reached or went away, in mid-answer too.
             ModelError: the server refused the request, or answers in another protocol.
         """
-        chat = [{"role": "system", "content": instructions(messages)}]
-        chat += [{"role": m.role, "content": m.text} for m in messages if m.role != "system"]
-        request = {"messages": chat, "max_tokens": max_tokens or _REPLY_TOKENS, "stream": True}
-        line = self._line()
+        usual = _WITH_TOOLS_TOKENS if offer.tools else _REPLY_TOKENS
+        request = {
+            "messages": _chat(messages), "max_tokens": max_tokens or usual, "stream": True,
+            **_offered(offer),
+        }  # fmt: skip
+        line = self._remote.line()
 
-        def work(emit: Callable[[str], bool]) -> None:
-            with closing(line), self._mapped_errors():
-                if self._model is None:
-                    self._model = self._first_model()
-                self._stream(line, {"model": self._model, **request}, emit)
+        def work(emit: Emit) -> None:
+            with closing(line), self._remote.mapped_errors():
+                self._stream(line, {"model": self._remote.model(), **request}, emit)
 
         return pieces_from(self._workers, work, stopped=stopped, abandon=line.cut)
 
-    def _stream(self, line: "_Line", request: dict[str, Any], emit: Callable[[str], bool]) -> None:
-        body = json.dumps(request).encode()
-        answer = self._ask(line, "POST", "/chat/completions", body)
-        markup = MarkupFilter()
-        for chunk in _chunks(answer):
+    def _stream(self, line: Line, request: dict[str, Any], emit: Emit) -> None:
+        answer = self._remote.post_json(line, request, "text/event-stream")
+        markup, calls = MarkupFilter(), _Calls()
+        for chunk in server_sent(answer):
             if "error" in chunk:
-                raise ModelError(f"the server at {self._host!r} failed: {_message(chunk)}")
-            if not emit(markup.push(_text(chunk))):
+                raise ModelError(f"the server at {self._remote.host!r} failed: {problem_of(chunk)}")
+            said = _said(chunk)
+            pieces: list[Piece] = [markup.push(str(said.get("content") or ""))]
+            if said.get("tool_calls"):
+                pieces += [markup.finish(), *calls.push(said["tool_calls"])]
+            if not all(emit(piece) for piece in pieces if piece):
                 return
         emit(markup.finish())
 
-    def _first_model(self) -> str:
-        with closing(self._line()) as line:
-            listed = json.load(self._ask(line, "GET", "/models"))
-        if not listed.get("data"):
-            raise ModelError(
-                f"the server at {self._host!r} lists no model", "name the model to ask for"
-            )
-        return str(listed["data"][0]["id"])
 
-    def _line(self) -> "_Line":
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return _Line(kind(self._host, self._port, timeout=_CONNECT_TIMEOUT_S), self._timeout_s)
+class _Calls:
+    """Puts streamed calls together; one after the other, as all servers send them."""
 
-    def _ask(
-        self, line: "_Line", method: str, path: str, body: bytes | None = None
-    ) -> http.client.HTTPResponse:
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if key := os.environ.get(self._key_variable):
-            headers["Authorization"] = f"Bearer {key}"
-        answer = line.ask(method, self._base + path + self._query, body, headers)
-        if answer.status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
-            raise NotAuthorized(
-                f"the server at {self._host!r} refused the key ({answer.status})",
-                f"put a key into {self._key_variable}",
-            )
-        if answer.status != http.HTTPStatus.OK:
-            text = answer.read(_MOST_ERROR_BYTES).decode("utf-8", "replace")
-            raise ModelError(
-                f"the server at {self._host!r} answered {answer.status}: {_reason(text)}",
-                f"is {self._base + path!r} the right address, and the model's name right",
-            )
-        return answer
+    def __init__(self) -> None:
+        self._key: object = None
 
-    @contextmanager
-    def _mapped_errors(self) -> Iterator[None]:
-        """No exception of the standard library's client leaves this module."""
-        try:
-            yield
-        except TimeoutError as exc:
-            raise NetworkStalled(f"the server at {self._host!r} does not answer") from exc
-        except ssl.SSLError as exc:
-            raise ConnectionFailed(f"no secure connection to {self._host!r}: {exc.reason}") from exc
-        except (OSError, http.client.HTTPException) as exc:
-            raise ConnectionFailed(
-                f"cannot talk to the server at {self._host!r}: {exc}", "is it running"
-            ) from exc
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise ModelError(
-                f"the server at {self._host!r} does not speak chat completions: {exc!r}"
-            ) from exc
+    def push(self, deltas: Sequence[dict[str, Any]]) -> Iterator[Piece]:
+        for delta in deltas:
+            function = delta.get("function") or {}
+            if self._is_new(delta, function):
+                yield CallStart(str(function["name"]))
+            arguments = function.get("arguments")
+            # Some servers send an object where the protocol has its text.
+            text = json.dumps(arguments) if isinstance(arguments, dict) else str(arguments or "")
+            if text:
+                yield CallArguments(text)
+
+    def _is_new(self, delta: dict[str, Any], function: dict[str, Any]) -> bool:
+        """Whether a call begins: with a new id, or, without ids, a new index.
+
+        Ollama has given every call the index 0; others repeat id and name in each piece.
+        """
+        index, call_id = delta.get("index", 0), delta.get("id")
+        key = (index, call_id)
+        known = self._key
+        if known is None or (call_id and key != known) or (not call_id and index != _index(known)):
+            self._key = key
+            return True
+        return bool(function.get("name")) and not call_id
 
 
-class _Line:
-    """One request and its answer; may be cut from another thread."""
-
-    def __init__(self, connection: http.client.HTTPConnection, timeout_s: float) -> None:
-        self._connection = connection
-        self._timeout_s = timeout_s
-        # Kept apart: an answer that ends with the connection takes the socket away from it.
-        self._socket: socket.socket | None = None
-        self._answer: http.client.HTTPResponse | None = None
-
-    def ask(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> http.client.HTTPResponse:
-        self._connection.connect()
-        self._socket = self._connection.sock
-        self._socket.settimeout(self._timeout_s)
-        self._connection.request(method, path, body, headers)
-        self._answer = self._connection.getresponse()
-        return self._answer
-
-    def cut(self) -> None:
-        """Wake a thread that waits for the server; that thread closes the line."""
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        if self._answer is not None:
-            self._answer.close()
-        self._connection.close()
+def _index(key: object) -> object:
+    return key[0] if isinstance(key, tuple) else None
 
 
-def _chunks(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
-    """The events of a stream; an answer that is not streamed counts as one."""
-    if "text/event-stream" not in (answer.getheader("Content-Type") or ""):
-        yield json.load(answer)
-        return
-    for line in answer:
-        field, _, value = line.decode("utf-8", "replace").strip().partition(":")
-        if field != "data":
-            continue
-        if value.strip() == "[DONE]":
-            return
-        yield json.loads(value)
-
-
-def _text(chunk: dict[str, Any]) -> str:
+def _said(chunk: dict[str, Any]) -> dict[str, Any]:
     for choice in chunk.get("choices") or ():
-        said = choice.get("delta") or choice.get("message") or {}
-        return str(said.get("content") or "")
-    return ""
+        found: dict[str, Any] = choice.get("delta") or choice.get("message") or {}
+        return found
+    return {}
 
 
-def _message(problem: dict[str, Any]) -> str:
-    error = problem["error"]
-    return str(error.get("message") if isinstance(error, dict) else error)
+def _chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The messages as the protocol has them."""
+    chat: list[dict[str, Any]] = [{"role": "system", "content": instructions(messages)}]
+    for message in messages:
+        match message.role:
+            case "system":
+                continue
+            case "tool":
+                shown: dict[str, Any] = {"tool_call_id": message.call_id, "content": message.text}
+            case _ if message.calls:
+                shown = {"content": message.text or None, "tool_calls": _called(message)}
+            case _:
+                shown = {"content": message.text}
+        chat.append({"role": message.role, **shown})
+    return chat
 
 
-def _reason(text: str) -> str:
-    """The message of an error's body, else its beginning."""
-    try:
-        return _message(json.loads(text))
-    except (ValueError, KeyError, TypeError):
-        return " ".join(text.split())[:200] or "no reason given"
+def _called(message: Message) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments or "{}"},
+        }
+        for call in message.calls
+    ]
+
+
+def _offered(offer: Offer) -> dict[str, Any]:
+    if not offer.tools:
+        return {}
+    tools = [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": tool.parameters or {"type": "object", "properties": {}},
+            },
+        }
+        for tool in offer.tools
+    ]
+    choice: Any = offer.choice
+    if offer.choice == "required" and len(tools) == 1:
+        # More servers know this than the word.
+        choice = {"type": "function", "function": {"name": offer.tools[0].name}}
+    return {"tools": tools, "tool_choice": choice}

@@ -13,13 +13,15 @@ from typing import Any, Final
 
 from voicecli.engine import checks
 from voicecli.engine.checks import Refusal
-from voicecli.engine.jobs import Said
 from voicecli.engine.listening import Clip, clip_of
+from voicecli.engine.messages import Call, Message
 from voicecli.engine.spoken import Spoken
 from voicecli.protocol.objects import JsonDict
 from voicecli.protocol.settings import AudioFormat
 
 MAX_ITEMS: Final = 10_000
+MAX_GIVEN_CHARS: Final = 16 * 1024 * 1024
+"Text and images in the items of a conversation that a client has added."
 MAX_ID_CHARS: Final = 512
 AUDIO_KEPT_BYTES: Final = 30_000_000
 "About ten minutes: the audio of items before that cannot be retrieved any more."
@@ -126,6 +128,8 @@ class Record:
     "Audio of the assistant."
     audio: bytearray = field(default_factory=bytearray)
     "PCM16 24 kHz of `spoken`, as long as it is kept."
+    given_chars: int = 0
+    "Of text and images, if a client has added it."
 
     def __post_init__(self) -> None:
         self.clip_ms = 0 if self.clip is None else self.clip.duration_ms
@@ -211,22 +215,29 @@ class Record:
             return (self.transcript or part.get("transcript") or "").strip()
         return str(part.get("text") or "").strip()
 
-    def for_mind(self) -> Said | None:
-        """What the mind sees of it; None when there is nothing to see."""
-        words = self.words()
-        if not words:
+    @property
+    def call(self) -> Call | None:
+        """The call that it is, unless that was cut off."""
+        if self.type != "function_call" or self.fields["status"] != "completed":
             return None
-        match self.type:
-            case "function_call":
-                return Said("assistant", f"[called {words}]")
-            case "function_call_output":
-                return Said("user", f"[result of the call: {words}]")
+        return Call(
+            str(self.fields["call_id"]), str(self.fields["name"]), str(self.fields["arguments"])
+        )
+
+    def for_mind(self) -> Message | None:
+        """What the mind sees of it where it stands; None when there is nothing to see."""
+        words = self.words()
+        if not words or self.type == "function_call":
+            return None
+        if self.type == "function_call_output":
+            # That of a call which is not shown.
+            return Message("user", f"[result of a call: {words}]")
         match self.role:
             case "assistant":
-                return Said("assistant", words)
+                return Message("assistant", words)
             case "system":
-                return Said("system", words)
-        return Said("user", words)
+                return Message("system", words)
+        return Message("user", words)
 
 
 class Items:
@@ -309,11 +320,12 @@ class Items:
                 del self._with_audio[: index + 1]
                 return
 
-    def check_new(self, item_id: str, previous_id: str | None) -> None:
+    def check_new(self, item_id: str, previous_id: str | None, chars: int = 0) -> None:
         """Whether an item with this id may come after that one.
 
         Raises:
-            Refusal: the id is taken or unusable, there is no such place, or too many items.
+            Refusal: the id is taken or unusable, there is no such place, or there are too many
+                items, or too much is in them with these `chars`.
         """
         if not item_id or len(item_id) > MAX_ID_CHARS or item_id == "root":
             raise checks.wrong_value(item_id, "item.id", f"1 to {MAX_ID_CHARS} characters")
@@ -327,6 +339,9 @@ class Items:
             raise Refusal(
                 "invalid_value", f"A conversation holds at most {MAX_ITEMS} items.", "item"
             )
+        if chars + sum(one.given_chars for one in self) > MAX_GIVEN_CHARS:
+            allowed = f"at most {MAX_GIVEN_CHARS} characters in the items of a conversation"
+            raise checks.wrong_value(f"{chars} more characters", "item", allowed)
 
     def has_call(self, call_id: str) -> bool:
         """Whether a function call of this id is in the conversation."""
@@ -334,6 +349,15 @@ class Items:
             record.type == "function_call" and record.fields.get("call_id") == call_id
             for record in self
         )
+
+
+def chars_in(value: Any) -> int:
+    """Characters in all texts of a JSON value."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(chars_in(one) for one in value.values())
+    return sum(chars_in(one) for one in value) if isinstance(value, list) else 0
 
 
 def record_from(

@@ -7,8 +7,9 @@ The dialogue asks for work by *jobs* (`Transcribe`, `Answer`) and is told of the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
+from voicecli.engine.messages import NO_OFFER, Message, Offer
 from voicecli.protocol.events import Event, MalformedEvent, ServerEvent, UnknownEvent
 
 # ------------------------------------------------------------------------------------------ inputs
@@ -29,6 +30,18 @@ class TranscriptionFailed:
 
     job: str
     message: str
+    code: str = "transcription_failed"
+    kind: str = "server_error"
+    "The `type` of the error that the client is told of."
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How likely it is that a turn is over."""
+
+    job: str
+    probability: float | None
+    "None: nobody can say."
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,29 @@ class AnswerAudio:
     job: str
     pcm: bytes
     "PCM16 mono 24 kHz, whole samples, any length."
+
+
+@dataclass(frozen=True)
+class AnswerCall:
+    """The answer calls a function; text and calls told before are complete."""
+
+    job: str
+    name: str
+
+
+@dataclass(frozen=True)
+class AnswerArguments:
+    """The next of the JSON text with the arguments of the call told last."""
+
+    job: str
+    text: str
+
+
+@dataclass(frozen=True)
+class MessageEnd:
+    """The message is complete; text that follows begins another one."""
+
+    job: str
 
 
 @dataclass(frozen=True)
@@ -78,8 +114,12 @@ Input: TypeAlias = (
     | MalformedEvent
     | Transcribed
     | TranscriptionFailed
+    | Judged
     | AnswerText
     | AnswerAudio
+    | AnswerCall
+    | AnswerArguments
+    | MessageEnd
     | AnswerFinished
     | AnswerFailed
     | Tick
@@ -89,20 +129,16 @@ Input: TypeAlias = (
 
 
 @dataclass(frozen=True)
-class Said:
-    """One thing that was said, or instructions: what a mind is shown."""
-
-    role: Literal["system", "user", "assistant"]
-    text: str
-
-
-@dataclass(frozen=True)
 class Transcribe:
     """Say what was said."""
 
     job: str
     pcm16k: bytes
     "PCM16 mono 16 kHz."
+    language: str = ""
+    "ISO 639-1; empty when the client did not say."
+    is_caption: bool = False
+    "Only to show what is being said: not to be done while other work is waiting."
 
 
 @dataclass(frozen=True)
@@ -113,15 +149,33 @@ class CancelTranscription:
 
 
 @dataclass(frozen=True)
+class JudgeTurn:
+    """Say how likely it is that the speaker is through."""
+
+    job: str
+    pcm16k: bytes
+    "PCM16 mono 16 kHz: the newest of the turn, with the silence at its end."
+
+
+@dataclass(frozen=True)
+class CancelJudgement:
+    """The result is not wanted any more."""
+
+    job: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """Think of an answer and, if it is to be heard, speak it."""
 
     job: str
-    messages: tuple[Said, ...]
+    messages: tuple[Message, ...]
     "The instructions first, then the conversation, oldest first."
     spoken: bool
     voice: str
     speed: float
+    offer: Offer = NO_OFFER
+    "The functions that it may call."
 
 
 @dataclass(frozen=True)
@@ -131,5 +185,18 @@ class CancelAnswer:
     job: str
 
 
-Job: TypeAlias = Transcribe | CancelTranscription | Answer | CancelAnswer
+@dataclass(frozen=True)
+class Prepare:
+    """Answers with these instructions are likely: read them now, if there is nothing else to do.
+
+    Nothing is told of it.
+    """
+
+    instructions: str
+    offer: Offer
+
+
+Job: TypeAlias = (
+    Transcribe | CancelTranscription | JudgeTurn | CancelJudgement | Answer | CancelAnswer | Prepare
+)
 Output: TypeAlias = ServerEvent | Job

@@ -17,6 +17,7 @@ from voicecli.audio.vad import SpeechDetector
 from voicecli.audio.vad import SpeechStarted as DetectedStart
 from voicecli.audio.vad import SpeechStopped as DetectedStop
 from voicecli.audio.wire import WireDecoder
+from voicecli.engine.patience import Patience, Silence, Step
 from voicecli.engine.session_state import TurnRules
 from voicecli.protocol.settings import AudioFormat
 
@@ -27,6 +28,9 @@ MAX_TURN_MS: Final = 120_000
 "A turn that lasts longer is ended here: endless noise must not fill the memory."
 MAX_BUFFER_MS: Final = 600_000
 "The most that is buffered for a commit by the client."
+
+JUDGED_MS: Final = 8000
+"How much of a turn the judge of its end looks at."
 
 _FRAME_BYTES: Final = EARS_RATE_HZ // 50 * 2
 _ONSET_MS: Final = 500
@@ -65,6 +69,14 @@ class TurnResumed:
 
 
 @dataclass(frozen=True)
+class EndSuspected:
+    """The turn may be over; what follows is not looked at until `Listener.judged` says more."""
+
+    pcm16k: bytes
+    "The newest of the turn, as much as a judge looks at."
+
+
+@dataclass(frozen=True)
 class TurnStopped:
     """The turn is over."""
 
@@ -72,7 +84,7 @@ class TurnStopped:
     clip: Clip
 
 
-Heard: TypeAlias = TurnStarted | TurnPaused | TurnResumed | TurnStopped
+Heard: TypeAlias = TurnStarted | TurnPaused | TurnResumed | EndSuspected | TurnStopped
 
 
 class Track:
@@ -121,7 +133,11 @@ class Listener:
         self._buffer_start_ms = 0
         self._turn_start_ms: int | None = None
         self._paused = False
+        self._silence: Silence | None = None
+        "The silence that the running turn is in, when a judge is asked about it."
+        self._awaits_verdict = False
         self._frames = bytearray()
+        "Audio that is not looked at yet: part of a frame, or all that came during a judgement."
         self._detector_start_ms = 0
         self._detector: SpeechDetector | None = None
         self._restart_detector()
@@ -160,7 +176,11 @@ class Listener:
         return 0 if self._turn_start_ms is None else self.now_ms - self._turn_start_ms
 
     def append(self, encoded: bytes) -> list[Heard]:
-        """Take audio in the session's input format; say what was heard in it, in order."""
+        """Take audio in the session's input format; say what was heard in it, in order.
+
+        After `EndSuspected` audio is only kept, until `judged` is called: so turns end at the same
+        place however fast the audio comes and however slow the judge is.
+        """
         pcm24k = self._decoder.decode(encoded)
         pcm16k = self._to_ears.process(pcm24k) if pcm24k else b""
         self._wire.add(pcm24k)
@@ -169,8 +189,32 @@ class Listener:
             return []
         return self._detect(pcm16k)
 
+    def judged(self, probability: float | None) -> list[Heard]:
+        """Take the verdict on what was suspected; say what was heard since, in order.
+
+        Args:
+            probability: that the turn is over; None when nobody can say.
+        """
+        if not self._awaits_verdict or self._silence is None:
+            return []
+        self._awaits_verdict = False
+        self._silence.judged(probability)
+        # The silence may be long enough already; if not, its next frame will tell.
+        return self._look_for_end(self._silence) + self._detect(b"")
+
+    @property
+    def turn_ms(self) -> int:
+        """How much of the running turn was looked at; 0 when there is none."""
+        return 0 if self._turn_start_ms is None else self._ears.end_ms - self._turn_start_ms
+
+    def turn_so_far(self) -> bytes:
+        """The running turn as PCM16 at 16 kHz, as far as it was looked at; a copy."""
+        return b"" if self._turn_start_ms is None else self._ears.since(self._turn_start_ms)
+
     def take(self) -> Clip:
         """Empty the buffer: what a commit by the client makes an item of."""
+        self._ears.add(self._frames)
+        self._frames.clear()
         clip = self._clip(self._turn_start_ms if self.in_turn else self._buffer_start_ms)
         self.clear()
         return clip
@@ -186,6 +230,8 @@ class Listener:
 
     def _restart_detector(self) -> None:
         self._paused = False
+        self._silence = None
+        self._awaits_verdict = False
         self._ears.add(self._frames)  # not a whole frame, but the clock counts it
         self._frames.clear()
         self._detector_start_ms = self._ears.end_ms
@@ -201,7 +247,7 @@ class Listener:
     def _detect(self, pcm16k: bytes) -> list[Heard]:
         heard: list[Heard] = []
         self._frames += pcm16k
-        while len(self._frames) >= _FRAME_BYTES:
+        while len(self._frames) >= _FRAME_BYTES and not self._awaits_verdict:
             frame = bytes(self._frames[:_FRAME_BYTES])
             del self._frames[:_FRAME_BYTES]
             self._ears.add(frame)
@@ -230,6 +276,7 @@ class Listener:
         clip = self._clip(self._turn_start_ms, end_ms)
         self._turn_start_ms = None
         self._paused = False
+        self._silence = None
         self._buffer_start_ms = end_ms
         return [TurnStopped(end_ms, clip)]
 
@@ -241,10 +288,26 @@ class Listener:
             self._restart_detector()
             return ended
         paused = detector.trailing_silence_ms >= EARLY_EARS_MS
-        if paused == self._paused:
+        heard: list[Heard] = []
+        if paused != self._paused:
+            self._paused = paused
+            heard = [TurnPaused(self._clip(self._turn_start_ms))] if paused else [TurnResumed()]
+            patience = None if self._rules is None else self._rules.patience
+            self._silence = Silence(patience) if paused and patience is not None else None
+        return heard + ([] if self._silence is None else self._look_for_end(self._silence))
+
+    def _look_for_end(self, silence: Silence) -> list[Heard]:
+        if self._turn_start_ms is None or self._detector is None:
             return []
-        self._paused = paused
-        return [TurnPaused(self._clip(self._turn_start_ms))] if paused else [TurnResumed()]
+        match silence.grown(self._detector.trailing_silence_ms):
+            case Step.ASK:
+                self._awaits_verdict = True
+                newest_ms = max(self._turn_start_ms, self._ears.end_ms - JUDGED_MS)
+                return [EndSuspected(self._ears.since(newest_ms))]
+            case Step.END:
+                return self._end_turn(self._detector_start_ms + self._detector.stop().audio_end_ms)
+            case Step.WAIT:
+                return []
 
     def _forget_silence(self) -> None:
         padding_ms = 0 if self._rules is None else self._rules.prefix_padding_ms
@@ -270,5 +333,10 @@ def clip_of(encoded: bytes, audio_format: AudioFormat) -> Clip:
     return Clip(pcm24k, to_ears.process(pcm24k) + to_ears.finish() if pcm24k else b"")
 
 
-def _detects(rules: TurnRules) -> tuple[float, int, int]:
-    return (rules.threshold, rules.prefix_padding_ms, rules.silence_duration_ms)
+def _detects(rules: TurnRules) -> tuple[float, int, int, Patience | None]:
+    return (
+        rules.threshold,
+        rules.prefix_padding_ms,
+        rules.silence_duration_ms,
+        rules.patience,
+    )

@@ -8,11 +8,11 @@ import importlib.util
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from voicecli.engine.catalog import Model
+from voicecli.engine.messages import NO_OFFER, Message, Offer, Piece
 from voicecli.engine.store import ModelStore
 from voicecli.errors import ConfigError
 
@@ -28,13 +28,8 @@ KEY_VARIABLE = "VOICECLI_MIND_KEY"
 
 _LOOK_AGAIN_S = 0.02
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One thing that was said, or instructions."""
-
-    role: Literal["system", "user", "assistant"]
-    text: str
+Emit: TypeAlias = Callable[[Piece], bool]
+"Takes a piece of an answer; false once no more is wanted."
 
 
 class Mind(Protocol):
@@ -51,16 +46,27 @@ class Mind(Protocol):
         *,
         stopped: Callable[[], bool],
         max_tokens: int | None = None,
-    ) -> Iterator[str]:
-        """Text in pieces as they come; ends within one piece once `stopped()` is true.
+        offer: Offer = NO_OFFER,
+    ) -> Iterator[Piece]:
+        """Text and calls in pieces as they come; ends within one piece once `stopped()` is true.
 
-        May be closed early. Joined, the pieces are the answer: plain words, no markup.
+        May be closed early. Joined, the texts are the answer: plain words, no markup.
 
         Args:
             messages: oldest first; system messages instruct, wherever they stand.
             stopped: cheap; asked between pieces, from any thread.
             max_tokens: a bound on the answer's length in the mind's own tokens.
+            offer: the functions that it may call, or must.
         """
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A mind whose first answer comes sooner when it has read the instructions before."""
+
+    def prepare(self, instructions: str, offer: Offer) -> None:
+        """Read them now; blocks until done, on any thread."""
         ...
 
 
@@ -102,7 +108,7 @@ def load_mind(
 
     name = TIERS[tier]
     weights = store.path(name) / _only_file(store.model(name))
-    return RulesFirst(RulesMind(now), LlamaMind(weights, name=name))
+    return RulesFirst(RulesMind(now), LlamaMind(weights, name=name, cautious=tier == "small"))
 
 
 def best_tier(store: ModelStore) -> str:
@@ -128,11 +134,11 @@ def instructions(messages: Sequence[Message]) -> str:
 
 def pieces_from(
     worker: Executor,
-    work: Callable[[Callable[[str], bool]], None],
+    work: Callable[[Emit], None],
     *,
     stopped: Callable[[], bool],
     abandon: Callable[[], None] = lambda: None,
-) -> Iterator[str]:
+) -> Iterator[Piece]:
     """Run a blocking producer elsewhere and yield its pieces here.
 
     Ends soon after `stopped()` is true even when the producer is silent. What waits is bounded by
@@ -145,10 +151,10 @@ def pieces_from(
         stopped: see `Mind.reply`.
         abandon: called when the reader leaves; may wake a producer that waits.
     """
-    pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
     left = False
 
-    def emit(piece: str) -> bool:
+    def emit(piece: Piece) -> bool:
         if left or stopped():
             return False
         pieces.put(piece)

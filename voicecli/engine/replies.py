@@ -7,26 +7,40 @@ that the mind is to be shown.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
+from voicecli.engine.answer_items import AnswerCallItem, AnswerItem, AnswerMessage
 from voicecli.engine.answers import Plan, Reason, RunningAnswer, Status
 from voicecli.engine.checks import Refusal
+from voicecli.engine.context import context
 from voicecli.engine.items import Items, Record
 from voicecli.engine.jobs import (
     Answer,
+    AnswerArguments,
     AnswerAudio,
+    AnswerCall,
     AnswerFailed,
     AnswerFinished,
     AnswerText,
     CancelAnswer,
+    MessageEnd,
     Output,
-    Said,
 )
 from voicecli.engine.session_state import SessionState
-from voicecli.engine.usage import CHARS_PER_TOKEN, TOKEN_BYTES, input_tokens
+from voicecli.engine.usage import input_tokens
 from voicecli.protocol import events
 from voicecli.protocol.events import ServerEvent
 from voicecli.protocol.objects import Item
+
+Result: TypeAlias = (
+    AnswerText
+    | AnswerAudio
+    | AnswerCall
+    | AnswerArguments
+    | MessageEnd
+    | AnswerFinished
+    | AnswerFailed
+)
 
 MAX_ANSWERS: Final = 8
 "Responses at the same time, the one in the conversation included."
@@ -80,7 +94,7 @@ class Replies:
 
     def create(self, plan: Plan) -> Iterator[Output]:
         """Begin a response; `check_room` was asked before."""
-        answer = RunningAnswer(plan, self._new_id("item"))
+        answer = RunningAnswer(plan, self._new_id)
         self._answers[plan.id] = answer
         if plan.in_conversation:
             self.playback_ends_at = None
@@ -110,17 +124,16 @@ class Replies:
         else:
             yield Answer(
                 plan.id,
-                _messages(plan, shown),
+                context(plan.instructions, shown, plan.prompt),
                 spoken=plan.spoken,
                 voice=plan.voice if isinstance(plan.voice, str) else str(plan.voice.get("id")),
                 speed=self._session.speed,
+                offer=plan.offer,
             )
 
     # ---------------------------------------------------------------------------------- results
 
-    def told(
-        self, result: AnswerText | AnswerAudio | AnswerFinished | AnswerFailed, at: float
-    ) -> Iterator[Output]:
+    def told(self, result: Result, at: float) -> Iterator[Output]:
         """Take what the mind or the voice has made; what came too late changes nothing."""
         answer = self._answers.get(result.job)
         if answer is None:
@@ -130,6 +143,12 @@ class Replies:
                 yield from self._text(answer, text, at)
             case AnswerAudio(pcm=pcm):
                 yield from self._audio(answer, pcm, at)
+            case AnswerCall(name=name):
+                yield from self._call(answer, name, at)
+            case AnswerArguments(text=text):
+                yield from self._arguments(answer, text, at)
+            case MessageEnd():
+                yield from self._close(answer, whole=True)
             case AnswerFinished():
                 answer.started = False
                 yield from self.end(answer, "completed", at)
@@ -138,43 +157,58 @@ class Replies:
                 yield from self.end(answer, "failed", at, failure=message)
 
     def _text(self, answer: RunningAnswer, text: str, at: float) -> Iterator[Output]:
-        budget = answer.budget
-        room = None if budget is None else budget * CHARS_PER_TOKEN - len(answer.text) % -4
-        fits = text if room is None else text[:room]
+        fits = text[: answer.text_room]
         if fits:
-            record, opened = self._opened(answer)
+            message, opened = self._message(answer)
             yield from opened
-            yield from answer.say(record, fits)
+            yield from answer.say(message, fits)
         if len(fits) < len(text):
             yield from self.end(answer, "incomplete", at, "max_output_tokens")
 
     def _audio(self, answer: RunningAnswer, pcm: bytes, at: float) -> Iterator[Output]:
-        budget = answer.budget
-        room = None
-        if budget is not None:
-            room = budget * TOKEN_BYTES - answer.audio_bytes % -TOKEN_BYTES
+        room = answer.audio_room
         fits = pcm[: len(pcm) - len(pcm) % 2] if room is None else pcm[:room]
         if fits and answer.plan.spoken:
             if answer.plan.in_conversation:
                 self._session.voice_locked = True
-            record, opened = self._opened(answer)
+            message, opened = self._message(answer)
             yield from opened
-            yield from answer.sound(record, fits)
+            yield from answer.sound(message, fits)
         if room is not None and room < len(pcm):
             yield from self.end(answer, "incomplete", at, "max_output_tokens")
 
-    def _opened(self, answer: RunningAnswer) -> tuple[Record, list[ServerEvent]]:
-        if answer.record is not None:
-            return answer.record, []
-        record, told = answer.open()
+    def _call(self, answer: RunningAnswer, name: str, at: float) -> Iterator[Output]:
+        yield from self._close(answer, whole=True)
+        room = answer.text_room
+        if room is not None and room < len(name):
+            yield from self.end(answer, "incomplete", at, "max_output_tokens")
+        else:
+            yield from self._announced(answer, answer.open_call(name))
+
+    def _arguments(self, answer: RunningAnswer, text: str, at: float) -> Iterator[Output]:
+        if not isinstance(answer.growing, AnswerCallItem):
+            return
+        fits = text[: answer.text_room]
+        yield from answer.argue(answer.growing, fits)
+        if len(fits) < len(text):
+            yield from self.end(answer, "incomplete", at, "max_output_tokens")
+
+    def _message(self, answer: RunningAnswer) -> tuple[AnswerMessage, list[ServerEvent]]:
+        """The message that grows, and what begins it if there was none."""
+        if isinstance(answer.growing, AnswerMessage):
+            return answer.growing, []
+        closed = list(self._close(answer, whole=True))
+        message = answer.open_message()
+        return message, [*closed, *self._announced(answer, message)]
+
+    def _announced(self, answer: RunningAnswer, item: AnswerItem) -> Iterator[ServerEvent]:
+        yield item.added()
         if answer.plan.in_conversation:
-            previous_id = self._items.add(record)
-            told.append(
-                events.ConversationItemAdded(
-                    item=Item(answer.opening_item()), previous_item_id=previous_id
-                )
+            previous_id = self._items.add(item.record)
+            yield events.ConversationItemAdded(
+                item=Item(item.opening), previous_item_id=previous_id
             )
-        return record, [*told, answer.part_added()]
+        yield from item.begun()
 
     # ----------------------------------------------------------------------------------- ending
 
@@ -190,8 +224,7 @@ class Replies:
         del self._answers[answer.plan.id]
         if answer.started:
             yield CancelAnswer(answer.plan.id)
-        if answer.record is not None:
-            yield from self._close(answer, answer.record, whole=status == "completed")
+        yield from self._close(answer, whole=status == "completed")
         if answer.plan.in_conversation and reason != "turn_detected":
             self.playback_ends_at = at + answer.audio_ms / 1000
         error = None
@@ -199,23 +232,16 @@ class Replies:
             error = {"type": "server_error", "code": "server_error", "message": failure}
         yield answer.done(status, reason, error)
 
-    def _close(
-        self, answer: RunningAnswer, record: Record, *, whole: bool
-    ) -> Iterator[ServerEvent]:
-        yield from answer.close(record, whole=whole)
-        if self._items.get(record.id) is record:
+    def _close(self, answer: RunningAnswer, *, whole: bool) -> Iterator[ServerEvent]:
+        """End the item that grows, if there is one."""
+        item, answer.growing = answer.growing, None
+        if item is None:
+            return
+        yield from item.ended(whole=whole)
+        if self._items.get(item.record.id) is item.record:
             yield events.ConversationItemDone(
-                item=Item(record.to_wire()), previous_item_id=self._items.before(record.id)
+                item=Item(item.record.to_wire()),
+                previous_item_id=self._items.before(item.record.id),
             )
             self._items.forget_old_audio()
-        yield answer.item_done(record)
-
-
-def _messages(plan: Plan, shown: list[Record]) -> tuple[Said, ...]:
-    said = [one for one in (record.for_mind() for record in shown) if one is not None]
-    if plan.instructions:
-        said.insert(0, Said("system", plan.instructions))
-    if plan.prompt:
-        # Minds answer the last thing that a user said, and here that is nothing.
-        said += [Said("system", plan.prompt), Said("user", "...")]
-    return tuple(said)
+        yield item.done()

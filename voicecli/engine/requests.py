@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from voicecli.engine import checks
 from voicecli.engine.answers import Plan
 from voicecli.engine.items import Items, Record, record_from
-from voicecli.engine.session_state import SessionState, voice_refusal
+from voicecli.engine.jobs import Prepare
+from voicecli.engine.messages import NO_OFFER, Offer, Tool
+from voicecli.engine.session_state import SessionState, check_choice, voice_refusal
 from voicecli.protocol.objects import JsonDict
 from voicecli.protocol.settings import format_name
 
@@ -66,6 +68,10 @@ class Requests:
         if session.voice_locked and voice != session.voice and not apart:
             raise voice_refusal("response.audio.output.voice")
         shown = asked.get("input")
+        tools = asked.get("tools", session.tools)
+        choice = asked.get("tool_choice", session.tool_choice)
+        if "tools" in asked or "tool_choice" in asked:
+            check_choice(choice, tools, "response.tool_choice")
         return Plan(
             id=self._new_id("resp"),
             conversation_id=None if apart else conversation_id,
@@ -79,7 +85,13 @@ class Requests:
             metadata=asked.get("metadata"),
             input=None if shown is None else tuple(shown),
             prompt=prompt,
+            offer=_offer(tools, choice),
         )
+
+    def usual(self) -> Prepare:
+        """What the mind is told and offered where a response asks for nothing else."""
+        session = self._session
+        return Prepare(session.instructions, _offer(session.tools, session.tool_choice))
 
     def _input_item(self, value: Any, param: str) -> Record:
         if isinstance(value, dict) and value.get("type") == "item_reference":
@@ -89,3 +101,18 @@ class Requests:
                 raise checks.wrong_value(value["id"], f"{param}.id", "the id of an item")
             return found
         return record_from(value, param, self._new_id, self._session.input_format)
+
+
+def _offer(tools: Sequence[JsonDict], choice: Any) -> Offer:
+    """What a mind may call; a function that has to be called is offered alone."""
+    functions = tuple(
+        Tool(str(one["name"]), str(one.get("description") or ""), one.get("parameters") or {})
+        for one in tools
+        if one["type"] == "function"
+    )
+    if isinstance(choice, dict) and choice["type"] == "function":
+        named = tuple(tool for tool in functions if tool.name == choice["name"])
+        return Offer(named, "required") if named else Offer(functions)
+    if choice == "none":
+        return NO_OFFER
+    return Offer(functions, "required" if choice == "required" else "auto")

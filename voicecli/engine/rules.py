@@ -13,8 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from voicecli.engine.arithmetic import number_words, read_number, solve
-from voicecli.engine.mind import Message, Mind
+from voicecli.engine.messages import (
+    NO_OFFER,
+    CallArguments,
+    CallStart,
+    Message,
+    Offer,
+    Piece,
+)
+from voicecli.engine.mind import Mind, Preparing
 from voicecli.engine.sentences import SentenceSplitter
+from voicecli.engine.tool_schemas import spoken_name
+from voicecli.engine.tool_words import Wanted, spoken_result, wanted
 
 _QUOTED_CHARS = 120
 _COUNT_LIMIT = 100
@@ -51,6 +61,8 @@ class Answer:
     text: str
     sure: bool = True
     "False where a model would do better."
+    call: Wanted | None = None
+    "The function to call, without saying anything."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,8 @@ class _Asked:
 
     def last(self, role: str) -> str:
         """What this side said before; "" if nothing."""
-        return next((said.text for said in reversed(self.earlier) if said.role == role), "")
+        said = (one.text for one in reversed(self.earlier) if one.role == role and one.text)
+        return next(said, "")
 
 
 class RulesMind:
@@ -81,14 +94,20 @@ class RulesMind:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
 
-    def answer(self, messages: Sequence[Message]) -> Answer:
-        """The answer to the last thing the user said."""
+    def answer(self, messages: Sequence[Message], offer: Offer = NO_OFFER) -> Answer:
+        """The answer to the last thing the user said, or to what functions gave back since."""
         said = [message for message in messages if message.role != "system"]
         last = next((i for i in reversed(range(len(said))) if said[i].role == "user"), None)
         text = said[last].text.strip() if last is not None else ""
         plain = _plain(text)
+        since = said if last is None else said[last:]
+        results = [one.text for one in since if one.role == "tool"]
+        if results:
+            return Answer(" ".join(map(spoken_result, results)), sure=False)
         if last is None or not plain:
             return Answer("I did not hear anything.", sure=False)
+        if (call := wanted(text, offer)) is not None:
+            return _called(call)
         asked = _Asked(text, plain, _without_courtesy(plain), said[:last], self._now)
         for skill in _SKILLS:
             if (answer := skill(asked)) is not None:
@@ -101,9 +120,17 @@ class RulesMind:
         *,
         stopped: Callable[[], bool],
         max_tokens: int | None = None,
-    ) -> Iterator[str]:
-        """See `Mind.reply`; one sentence at a time, a token is a word."""
-        return spoken_by_sentence(self.answer(messages).text, stopped, max_tokens)
+        offer: Offer = NO_OFFER,
+    ) -> Iterator[Piece]:
+        """See `Mind.reply`; one sentence at a time, a token is a word.
+
+        A function is called when its name is said or clear words of it (`tool_words`), unless one
+        was called since the user spoke: then its result is spoken.
+        """
+        answer = self.answer(messages, offer)
+        if answer.call is not None:
+            return iter((CallStart(answer.call.tool.name), CallArguments(answer.call.json)))
+        return spoken_by_sentence(answer.text, stopped, max_tokens)
 
 
 class RulesFirst:
@@ -127,12 +154,18 @@ class RulesFirst:
         *,
         stopped: Callable[[], bool],
         max_tokens: int | None = None,
-    ) -> Iterator[str]:
-        """See `Mind.reply`."""
-        answer = self._rules.answer(messages)
-        if answer.sure:
+        offer: Offer = NO_OFFER,
+    ) -> Iterator[Piece]:
+        """See `Mind.reply`; whether a function is called is for the model to say."""
+        answer = self._rules.answer(messages, offer)
+        if answer.sure and answer.call is None:
             return spoken_by_sentence(answer.text, stopped, max_tokens)
-        return self._mind.reply(messages, stopped=stopped, max_tokens=max_tokens)
+        return self._mind.reply(messages, stopped=stopped, max_tokens=max_tokens, offer=offer)
+
+    def prepare(self, instructions: str, offer: Offer) -> None:
+        """See `Preparing`."""
+        if isinstance(self._mind, Preparing):
+            self._mind.prepare(instructions, offer)
 
 
 def spoken_by_sentence(
@@ -148,6 +181,14 @@ def spoken_by_sentence(
             return
         yield gap + sentence
         gap = " "
+
+
+def _called(call: Wanted) -> Answer:
+    if not call.missing:
+        return Answer("", call=call)
+    name = spoken_name(call.tool.name)
+    # The way is unsure, so that a model may look at the conversation for what is missing.
+    return Answer(f"To {name}, I need to know the {' and the '.join(call.missing)}.", sure=False)
 
 
 def _plain(text: str) -> str:

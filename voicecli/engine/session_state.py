@@ -10,12 +10,14 @@ Source: the session object of the Realtime API (GA shape).
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 from voicecli.engine import checks
 from voicecli.engine.checks import Check, Refusal
+from voicecli.engine.patience import PATIENCE, Patience
 from voicecli.protocol.objects import JsonDict
 from voicecli.protocol.settings import AudioFormat, ServerVad, format_name, wire_format
 
@@ -24,162 +26,8 @@ INSTRUCTIONS: Final = (
     "sentences, and in the language of the user."
 )
 
-API_VOICES: Final = (
-    *("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse"),
-)
-
-SEMANTIC_SILENCE_MS: Final = {"low": 1200, "auto": 600, "medium": 600, "high": 300}
-"How long a silence ends the turn for each eagerness: no model judges the words yet."
-
-_TOOLS_MAX: Final = 128
-
-_detection: Final[dict[str, Check]] = {
-    "type": checks.string,
-    "create_response": checks.boolean,
-    "interrupt_response": checks.boolean,
-}
-_server_vad: Final = checks.fields(
-    {
-        **_detection,
-        "threshold": checks.number(0.0, 1.0),
-        "prefix_padding_ms": checks.integer(0, 5000),
-        "silence_duration_ms": checks.integer(0, 10_000),
-        "idle_timeout_ms": checks.nullable(checks.integer(5000, 30_000)),
-    }
-)
-_semantic_vad: Final = checks.fields(
-    {**_detection, "eagerness": checks.one_of("low", "medium", "high", "auto")}
-)
-_turn_detection: Final = checks.by_type({"server_vad": _server_vad, "semantic_vad": _semantic_vad})
-
-_DETECTION_DEFAULTS: Final[dict[str, JsonDict]] = {
-    "server_vad": ServerVad().to_wire(),
-    "semantic_vad": {
-        "type": "semantic_vad",
-        "eagerness": "auto",
-        "create_response": True,
-        "interrupt_response": True,
-    },
-}
-
-
-def _wire_format(value: Any, param: str) -> JsonDict:
-    pcm = checks.fields({"type": checks.string, "rate": checks.integer(24000, 24000)})
-    law = checks.fields({"type": checks.string})
-    checked = checks.by_type({"audio/pcm": pcm, "audio/pcmu": law, "audio/pcma": law})(value, param)
-    return wire_format(format_name(checked))
-
-
-def modalities(value: Any, param: str) -> list[str]:
-    """Accepts `["audio"]` and `["text"]`; the old pair of both means audio, which brings text."""
-    names = checks.list_of(checks.one_of("text", "audio"), 2)(value, param)
-    if not names:
-        raise checks.wrong_value(names, param, "['audio'] or ['text']")
-    return ["audio"] if "audio" in names else ["text"]
-
-
-def _tool(value: Any, param: str) -> JsonDict:
-    function = checks.fields({"name": checks.string}, ("name",), open_ended=True)
-    remote = checks.fields({"server_label": checks.string}, ("server_label",), open_ended=True)
-    checked: JsonDict = checks.by_type({"function": function, "mcp": remote})(value, param)
-    return checked
-
-
-def _tool_choice(value: Any, param: str) -> Any:
-    if isinstance(value, str):
-        return checks.one_of("none", "auto", "required")(value, param)
-    named = checks.fields({"type": checks.one_of("function", "mcp")}, ("type",), open_ended=True)
-    return named(value, param)
-
-
-_truncation: Final = checks.by_type(
-    {
-        "retention_ratio": checks.fields(
-            {
-                "type": checks.string,
-                "retention_ratio": checks.number(0.0, 1.0),
-                "token_limits": checks.fields({"post_instructions": checks.integer(0, 10**7)}),
-            },
-            ("retention_ratio",),
-        )
-    }
-)
-_reasoning: Final = checks.fields(
-    {"effort": checks.one_of("minimal", "low", "medium", "high", "xhigh")}
-)
-_strings: Final = checks.list_of(checks.string, 1000)
-
-
-class Settings:
-    """The checks of every settable field, for a server that knows these `voices`."""
-
-    def __init__(self, voices: Collection[str]) -> None:
-        known = checks.one_of(*sorted({*API_VOICES, *voices}))
-
-        def voice(value: Any, param: str) -> Any:
-            if isinstance(value, dict):
-                return checks.fields({"id": checks.string}, ("id",))(value, param)
-            return known(value, param)
-
-        # Shared with `response.create`, which overrides them for one response.
-        self.shared: dict[str, Check] = {
-            "instructions": lambda value, param: checks.string(value or "", param),
-            "output_modalities": modalities,
-            "tools": lambda value, param: checks.list_of(_tool, _TOOLS_MAX)(value or [], param),
-            "tool_choice": _tool_choice,
-            "parallel_tool_calls": checks.boolean,
-            "reasoning": checks.nullable(_reasoning),
-            "max_output_tokens": checks.or_text("inf", checks.integer(1, 4096)),
-            "prompt": checks.nullable(checks.fields({"id": checks.string}, open_ended=True)),
-        }
-        self.output: dict[str, Check] = {"format": _wire_format, "voice": voice}
-        self.session = checks.fields(
-            {
-                **self.shared,
-                "type": checks.one_of("realtime"),
-                "model": checks.string,
-                "truncation": self._truncation(),
-                "tracing": checks.nullable(
-                    checks.or_text("auto", checks.fields({}, open_ended=True))
-                ),
-                "include": checks.nullable(
-                    checks.list_of(checks.one_of("item.input_audio_transcription.logprobs"), 8)
-                ),
-                "audio": checks.fields(
-                    {
-                        "input": checks.fields(self._input()),
-                        "output": checks.fields({**self.output, "speed": checks.number(0.25, 1.5)}),
-                    }
-                ),
-            },
-            ("type",),
-        )
-
-    @staticmethod
-    def _truncation() -> Check:
-        return checks.or_text("auto", checks.or_text("disabled", _truncation))
-
-    @staticmethod
-    def _input() -> dict[str, Check]:
-        transcription = {
-            "model": checks.string,
-            "language": checks.nullable(checks.string),
-            "languages": checks.nullable(_strings),
-            "keywords": checks.nullable(_strings),
-            "prompt": checks.nullable(checks.string),
-            "delay": checks.nullable(checks.one_of("minimal", "low", "medium", "high", "xhigh")),
-        }
-        reduction = {
-            "type": checks.one_of("near_field", "far_field"),
-            "strength": checks.number(0.0, 1.0),
-        }
-        return {
-            "format": _wire_format,
-            "transcription": checks.nullable(checks.fields(transcription)),
-            "noise_reduction": checks.nullable(checks.fields(reduction, ("type",))),
-            "turn_detection": checks.nullable(_turn_detection),
-        }
-
+TOLD_AFTER_COMMIT: Final = ("whisper-1", "gpt-4o", "gpt-transcribe")
+"Transcription models whose words come after the commit only; a client may count on that."
 
 @dataclass(frozen=True)
 class TurnRules:
@@ -188,16 +36,25 @@ class TurnRules:
     threshold: float
     prefix_padding_ms: int
     silence_duration_ms: int
+    "A silence of this length ends a turn in any case."
     idle_timeout_ms: int | None
     create_response: bool
     interrupt_response: bool
+    patience: Patience | None = None
+    "When a judge may end turns sooner."
 
 
 class SessionState:
     """The settings in force, and the facts that forbid changing some of them."""
 
     def __init__(
-        self, session_id: str, model: str, voices: Collection[str], instructions: str = INSTRUCTIONS
+        self,
+        session_id: str,
+        model: str,
+        voices: Collection[str],
+        instructions: str = INSTRUCTIONS,
+        *,
+        expires_at: int | None = None,
     ) -> None:
         self.settings = Settings(voices)
         self.voice_locked = False
@@ -215,14 +72,13 @@ class SessionState:
             "tracing": None,
             "truncation": "auto",
             "prompt": None,
-            # A local server does not end sessions.
-            "expires_at": None,
+            "expires_at": expires_at,
             "audio": {
                 "input": {
                     "format": wire_format("pcm"),
                     "transcription": None,
                     "noise_reduction": None,
-                    "turn_detection": dict(_DETECTION_DEFAULTS["server_vad"]),
+                    "turn_detection": dict(DETECTION_DEFAULTS["server_vad"]),
                 },
                 "output": {"format": wire_format("pcm"), "voice": "marin", "speed": 1.0},
             },
@@ -248,6 +104,8 @@ class SessionState:
         wanted.pop("model", None)
         merged = _merged(self._fields, wanted)
         self._check_locks(merged, answering)
+        if "tool_choice" in wanted:
+            check_choice(merged["tool_choice"], merged["tools"], "session.tool_choice")
         self._fields = merged
 
     def _check_locks(self, merged: JsonDict, answering: bool) -> None:
@@ -283,6 +141,15 @@ class SessionState:
         return found
 
     @property
+    def tools(self) -> list[JsonDict]:
+        return list(copy.deepcopy(self._fields["tools"]))
+
+    @property
+    def tool_choice(self) -> Any:
+        """A word, or an object that names what has to be called."""
+        return copy.deepcopy(self._fields["tool_choice"])
+
+    @property
     def input_format(self) -> AudioFormat:
         return format_name(self._input["format"])
 
@@ -305,16 +172,35 @@ class SessionState:
         return self._input["transcription"] is not None
 
     @property
+    def captions(self) -> bool:
+        """Whether it wants to be told while the user is speaking."""
+        wanted = self._input["transcription"]
+        return wanted is not None and not str(wanted.get("model")).startswith(TOLD_AFTER_COMMIT)
+
+    @property
+    def language(self) -> str:
+        """What the user speaks, as ISO 639-1 in lower case; "" when the client did not say.
+
+        Of several, English if it is among them: the ears know it best.
+        """
+        wanted = self._input["transcription"] or {}
+        named = [wanted.get("language"), *(wanted.get("languages") or [])]
+        codes = [one.replace("_", "-").partition("-")[0].lower() for one in named if one]
+        return "en" if "en" in codes else next(iter(codes), "")
+
+    @property
     def turn_rules(self) -> TurnRules | None:
         """None: turns are manual."""
         found = self._input["turn_detection"]
         if found is None:
             return None
-        defaults = _DETECTION_DEFAULTS["server_vad"]
+        defaults = DETECTION_DEFAULTS["server_vad"]
         if found["type"] == "semantic_vad":
-            silence_ms = SEMANTIC_SILENCE_MS[found["eagerness"]]
-            found = {**defaults, **found, "silence_duration_ms": silence_ms}
-        return TurnRules(**{name: found[name] for name in TurnRules.__dataclass_fields__})
+            patience = PATIENCE[found["eagerness"]]
+            found = {**defaults, **found, "silence_duration_ms": patience.limit_ms}
+            found["patience"] = patience
+        known = TurnRules.__dataclass_fields__
+        return TurnRules(**{name: value for name, value in found.items() if name in known})
 
     @property
     def _input(self) -> JsonDict:
@@ -346,7 +232,7 @@ def _merged(old: JsonDict, new: JsonDict) -> JsonDict:
         before = merged.get(name)
         if name == "turn_detection" and value is not None:
             if before is None or before["type"] != value["type"]:
-                before = _DETECTION_DEFAULTS[value["type"]]
+                before = DETECTION_DEFAULTS[value["type"]]
             merged[name] = {**before, **value}
         elif isinstance(value, dict) and isinstance(before, dict) and name not in _WHOLE:
             merged[name] = _merged(before, value)

@@ -1,39 +1,52 @@
 """Runs the jobs of the dialogues on threads: the ears, and mind and voice hand in hand.
 
-One pair of ears serves all connections, one job at a time. Each answer has two threads: while the
-voice speaks a sentence the mind thinks of the next. Results go back through `deliver`, which is
-called on these threads. All threads are daemons: none can keep the program from ending.
+Ears, minds and voices each have a pool of threads in which connections take turns: an answer for
+the mind, a sentence for the voice. While the voice speaks a sentence the mind thinks of the next.
+Results go back through `deliver`, which is called on these threads. All threads are daemons: none
+can keep the program from ending.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from voicecli.engine.ears import Ears
+from voicecli.engine.ears import ENGLISH, Ears
 from voicecli.engine.jobs import (
     Answer,
+    AnswerArguments,
     AnswerAudio,
+    AnswerCall,
     AnswerFailed,
     AnswerFinished,
     AnswerText,
     CancelAnswer,
+    CancelJudgement,
     CancelTranscription,
     Input,
     Job,
+    Judged,
+    JudgeTurn,
+    Prepare,
     Transcribe,
     Transcribed,
     TranscriptionFailed,
 )
-from voicecli.engine.mind import Message, Mind
+from voicecli.engine.judge import MODEL as JUDGE_MODEL
+from voicecli.engine.judge import Judge
+from voicecli.engine.messages import CallArguments, CallStart, Piece
+from voicecli.engine.mind import Mind, Preparing
+from voicecli.engine.pool import FairPool
 from voicecli.engine.sentences import SentenceSplitter
 from voicecli.engine.voices import Voice
-from voicecli.errors import ModelError, VoicecliError
+from voicecli.errors import LanguageNotHeard, ModelError, VoicecliError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +57,13 @@ log = logging.getLogger(__name__)
 Deliver: TypeAlias = Callable[[Input], None]
 "Takes a result, on any thread, and returns at once."
 
+Observe: TypeAlias = Callable[[str, float], None]
+"Takes the name of a stage and seconds, on any thread, and returns at once."
+
+
+def _unobserved(stage: str, seconds: float) -> None:
+    """Nobody wants to know."""
+
 
 @dataclass(frozen=True)
 class Models:
@@ -52,21 +72,50 @@ class Models:
     ears: Ears
     mind: Mind
     voice: Voice
+    judge: Judge | None = None
+    "Says whether a turn is over; without one the silence alone says it."
+    captions: bool = True
+    "Whether the ears may be asked again and again of the same turn: not where each call costs."
+    at_once: Mapping[str, int] = field(default_factory=dict)
+    "Jobs of `ears`, `mind` or `voice` that gain from running together, where that is more than 1."
 
 
 class Workshop:
-    """The models, loaded once for all connections, and the one thread of the ears.
+    """The models, loaded once for all connections, and the threads that use them.
 
     Args:
         make_models: called once, on a thread; blocks for as long as loading takes.
+        took: told how long a transcription took (`ears`), and how long the first piece of an
+            answer (`mind`) and the first audio of a sentence (`voice`).
+        waited: told how long a job had to wait for its turn, by the same names.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, make_models: Callable[[], Models]) -> None:
+    def __init__(
+        self,
+        make_models: Callable[[], Models],
+        *,
+        took: Observe = _unobserved,
+        waited: Observe = _unobserved,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._models: Future[Models] = Future()
-        # Bounded by what the dialogues ask for: one job for each item and one guess a connection.
-        self._to_ears: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.took = took
+        self.clock = clock
+
+        def pool(name: str) -> FairPool:
+            return FairPool(f"voicecli-{name}", waited=partial(waited, name), clock=clock)
+
+        self.ears, self.minds, self.voices = pool("ears"), pool("mind"), pool("voice")
+        self.judges = pool("judge")
+        self.pools = {
+            "ears": self.ears,
+            "judge": self.judges,
+            "mind": self.minds,
+            "voice": self.voices,
+        }
+        self._missed_judge = False
         _thread("models", lambda: self._load(make_models))
-        _thread("ears", self._listen)
 
     @property
     def state(self) -> str:
@@ -84,9 +133,34 @@ class Workshop:
         """
         return self._models.result()
 
-    def hear(self, work: Callable[[], None]) -> None:
-        """Let the thread of the ears do this when it is through with what came before."""
-        self._to_ears.put(work)
+    def has_time_for_caption(self, language: str) -> bool:
+        """Whether the ears may do what is only to be shown."""
+        may = self.state == "ready" and self.models().captions
+        # In other languages one takes long, and the end of the turn would have to wait for it.
+        return may and language in ENGLISH and not self.ears.depth
+
+    def judge(self) -> Judge | None:
+        """The judge of turns; waits until the models are loaded.
+
+        When there is none, the log says so, once.
+
+        Raises:
+            VoicecliError: the models cannot be loaded.
+        """
+        judge = self.models().judge
+        if judge is None and not self._missed_judge:
+            self._missed_judge = True
+            log.warning(
+                "semantic_vad is asked for, but its model is not here: silence alone ends turns; "
+                "fetch it with: voicecli models pull %s",
+                JUDGE_MODEL,
+            )
+        return judge
+
+    def close(self) -> None:
+        """End the threads; what they are doing goes on to its end."""
+        for pool in self.pools.values():
+            pool.close()
 
     def _load(self, make_models: Callable[[], Models]) -> None:
         try:
@@ -99,11 +173,9 @@ class Workshop:
             log.exception("the models cannot be loaded")
             self._models.set_exception(ModelError(f"the models cannot be loaded: {exc}"))
         else:
+            for name, workers in models.at_once.items():
+                self.pools[name].grow(workers)
             self._models.set_result(models)
-
-    def _listen(self) -> None:
-        while True:
-            self._to_ears.get()()
 
 
 class Stages:
@@ -122,11 +194,21 @@ class Stages:
         match job:
             case Transcribe():
                 stopped = self._started(job.job)
-                self._workshop.hear(lambda: self._transcribe(job, stopped))
+                self._workshop.ears.put(self, lambda: self._transcribe(job, stopped), job.job)
+            case JudgeTurn():
+                stopped = self._started(job.job)
+                self._workshop.judges.put(self, lambda: self._judge(job, stopped), job.job)
             case Answer():
-                _AnswerWork(self._workshop, job, self._started(job.job), self._deliver).start()
-            case CancelTranscription() | CancelAnswer():
+                self._workshop.minds.drop(self, Prepare)
+                stopped = self._started(job.job)
+                _AnswerWork(self._workshop, self, job, stopped, self._deliver).start()
+            case Prepare():
+                self._workshop.minds.drop(self, Prepare)
+                self._workshop.minds.put(self, lambda: self._prepare(job), Prepare)
+            case CancelTranscription() | CancelJudgement() | CancelAnswer():
                 self._running.pop(job.job, threading.Event()).set()
+                for pool in self._workshop.pools.values():
+                    pool.drop(self, job.job)
 
     def ended(self, job: str) -> None:
         """Told by the owner that a result of a job came: nothing of it is left to cancel."""
@@ -137,6 +219,24 @@ class Stages:
         for stopped in self._running.values():
             stopped.set()
         self._running.clear()
+        for pool in self._workshop.pools.values():
+            pool.forget(self)
+
+    @property
+    def unfinished(self) -> int:
+        """Jobs whose results are still to come."""
+        return len(self._running)
+
+    def _prepare(self, job: Prepare) -> None:
+        if self._workshop.minds.depth:
+            return  # someone waits for an answer
+        try:
+            mind = self._workshop.models().mind
+            if isinstance(mind, Preparing):
+                mind.prepare(job.instructions, job.offer)
+        # Whatever it is, the answer that comes will tell of it.
+        except Exception:
+            log.debug("the mind could not be prepared", exc_info=True)
 
     def _started(self, job: str) -> threading.Event:
         self._running[job] = threading.Event()
@@ -146,8 +246,18 @@ class Stages:
         if stopped.is_set():
             return
         result: Input
+        if job.is_caption and not self._workshop.has_time_for_caption(job.language):
+            # The dialogue will ask again; whoever waits for an answer comes first.
+            self._deliver(TranscriptionFailed(job.job, "the ears are busy", "busy"))
+            return
         try:
-            result = Transcribed(job.job, self._workshop.models().ears.transcribe(_samples(job)))
+            ears = self._workshop.models().ears
+            began = self._workshop.clock()
+            result = Transcribed(job.job, ears.transcribe(_samples(job), language=job.language))
+            self._workshop.took("ears", self._workshop.clock() - began)
+        except LanguageNotHeard as exc:
+            kind = "invalid_request_error"
+            result = TranscriptionFailed(job.job, _told(exc), "language_not_supported", kind)
         except VoicecliError as exc:
             result = TranscriptionFailed(job.job, _told(exc))
         # The ears' library raises anything; an answer may wait for this result.
@@ -156,6 +266,24 @@ class Stages:
             result = TranscriptionFailed(job.job, f"the ears failed: {exc}")
         if not stopped.is_set():
             self._deliver(result)
+
+    def _judge(self, job: JudgeTurn, stopped: threading.Event) -> None:
+        if stopped.is_set():
+            return
+        probability = None
+        try:
+            judge = self._workshop.judge()
+            if judge is not None:
+                began = self._workshop.clock()
+                probability = judge.probability(_samples(job))
+                self._workshop.took("judge", self._workshop.clock() - began)
+        except VoicecliError:
+            pass  # said when the models were loaded, and every answer says it again
+        # Its library raises anything; the turn must end all the same.
+        except Exception:
+            log.exception("the judge of turns failed")
+        if not stopped.is_set():
+            self._deliver(Judged(job.job, probability))
 
 
 @dataclass(frozen=True)
@@ -167,73 +295,116 @@ class _End:
 
 @dataclass
 class _AnswerWork:
-    """One answer: the mind's thread and, if it is spoken, the voice's."""
+    """One answer: thought in one turn of the mind, spoken in one turn of the voice a sentence."""
 
     workshop: Workshop
+    owner: Stages
     job: Answer
     stopped: threading.Event
     deliver: Deliver
-    # Text only, and not more than one answer of it.
-    chunks: queue.SimpleQueue[str | _End] = field(default_factory=queue.SimpleQueue)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    # Text and calls only, and not more than one answer of them.
+    _chunks: deque[Piece | _End] = field(default_factory=deque)
+    _at_voice: bool = False
+    _space: str = ""
 
     def start(self) -> None:
-        _thread("mind", self._think)
-        _thread("voice", self._speak if self.job.spoken else self._write)
+        self.workshop.minds.put(self.owner, self._think)
 
     def _think(self) -> None:
         end = _End()
         try:
             for chunk in self._thought():
-                self.chunks.put(chunk)
+                self._pass_on(chunk)
         except VoicecliError as exc:
             end = _End(_told(exc))
         # The mind's library raises anything; the answer must end all the same.
         except Exception as exc:
             log.exception("the mind failed")
             end = _End(f"the mind failed: {exc}")
-        self.chunks.put(end)
+        self._pass_on(end)
 
-    def _thought(self) -> Iterator[str]:
-        messages = [Message(one.role, one.text) for one in self.job.messages]
-        reply = self.workshop.models().mind.reply(messages, stopped=self.stopped.is_set)
+    def _thought(self) -> Iterator[Piece]:
+        if self.stopped.is_set():
+            return
+        job, mind = self.job, self.workshop.models().mind
+        began: float | None = self.workshop.clock()
         splitter = SentenceSplitter()
-        for piece in reply:
+        for piece in mind.reply(job.messages, stopped=self.stopped.is_set, offer=job.offer):
+            if began is not None:
+                self.workshop.took("mind", self.workshop.clock() - began)
+                began = None
             if self.stopped.is_set():
                 return
-            if self.job.spoken:
+            if not isinstance(piece, str):
+                yield from splitter.finish()
+                yield piece
+            elif job.spoken:
                 yield from splitter.push(piece)
             else:
                 yield piece
         yield from splitter.finish()
 
-    def _write(self) -> None:
-        while not isinstance(chunk := self.chunks.get(), _End):
-            self._tell(AnswerText(self.job.job, chunk))
-        self._end(chunk)
+    def _pass_on(self, chunk: Piece | _End) -> None:
+        if not self.job.spoken:
+            self._write(chunk)
+            return
+        with self._lock:
+            self._chunks.append(chunk)
+            if self._at_voice:
+                return
+            self._at_voice = True
+        self.workshop.voices.put(self.owner, self._speak_next)
 
-    def _speak(self) -> None:
+    def _write(self, chunk: Piece | _End) -> None:
+        if isinstance(chunk, _End):
+            self._end(chunk)
+        elif isinstance(chunk, str):
+            self._tell(AnswerText(self.job.job, chunk))
+        else:
+            self._call(chunk)
+
+    def _call(self, chunk: CallStart | CallArguments) -> None:
+        if isinstance(chunk, CallStart):
+            self._space = ""  # what is said after a call is a message of its own
+            self._tell(AnswerCall(self.job.job, chunk.name))
+        else:
+            self._tell(AnswerArguments(self.job.job, chunk.text))
+
+    def _speak_next(self) -> None:
+        """Speak one chunk, then queue up again behind the other connections if there are more."""
+        chunk = self._chunks.popleft()
         try:
-            end = self._speak_all()
+            if isinstance(chunk, str):
+                self._speak(chunk)
+            else:
+                self._write(chunk)
         except VoicecliError as exc:
-            end = _End(_told(exc))
+            self._end(_End(_told(exc)))
         # The voice's library raises anything; the answer must end all the same.
         except Exception as exc:
             log.exception("the voice failed")
-            end = _End(f"the voice failed: {exc}")
-        self._end(end)
+            self._end(_End(f"the voice failed: {exc}"))
+        with self._lock:
+            self._at_voice = bool(self._chunks)
+            again = self._at_voice
+        if again:
+            self.workshop.voices.put(self.owner, self._speak_next)
 
-    def _speak_all(self) -> _End:
-        space = ""
-        while not isinstance(chunk := self.chunks.get(), _End):
+    def _speak(self, chunk: str) -> None:
+        if self.stopped.is_set():
+            return
+        self._tell(AnswerText(self.job.job, self._space + chunk))
+        self._space = " "
+        voice = self.workshop.models().voice
+        began: float | None = self.workshop.clock()
+        for pcm in voice.speak(chunk, speed=self.job.speed, voice=self.job.voice):
+            if began is not None:
+                self.workshop.took("voice", self.workshop.clock() - began)
+                began = None
             if self.stopped.is_set():
-                continue  # up to the end, so that the mind's thread is known to be through
-            self._tell(AnswerText(self.job.job, space + chunk))
-            space = " "
-            for pcm in self.workshop.models().voice.speak(chunk, speed=self.job.speed):
-                if self.stopped.is_set():
-                    break
-                self._tell(AnswerAudio(self.job.job, pcm))
-        return chunk
+                return
+            self._tell(AnswerAudio(self.job.job, pcm))
 
     def _end(self, end: _End) -> None:
         job = self.job.job
@@ -245,7 +416,7 @@ class _AnswerWork:
             self.deliver(result)
 
 
-def _samples(job: Transcribe) -> NDArray[np.float32]:
+def _samples(job: Transcribe | JudgeTurn) -> NDArray[np.float32]:
     import numpy as np
 
     return np.frombuffer(job.pcm16k, "<i2").astype(np.float32) / np.float32(32768)

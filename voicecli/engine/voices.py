@@ -6,25 +6,33 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from voicecli.audio.resample import convert
 from voicecli.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VOICES: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(
-        (
-            *("alloy", "ash", "ballad", "cedar", "coral", "echo"),
-            *("marin", "sage", "shimmer", "verse", "heart"),
-        ),
-        "heart",
-    )
+VOICES: Mapping[str, float] = MappingProxyType(
+    {
+        "alloy": 0.94,
+        "ash": 0.79,
+        "ballad": 0.88,
+        "cedar": 0.75,
+        "coral": 1.06,
+        "echo": 0.83,
+        "marin": 1.0,
+        "sage": 0.97,
+        "shimmer": 1.12,
+        "verse": 0.91,
+        "heart": 1.0,
+    }
 )
-"""The names that clients may ask for, and the voice they get.
+"""The names that clients may ask for, and how high the voice is that they get.
 
-There is one voice, "heart", an American woman's. The names of the Realtime API are accepted so that
-a client need not know which server it talks to; they all sound the same here.
+There is one voice, "heart", an American woman's. For the names of the Realtime API it is made
+higher or lower, timbre included, so that two speakers can be told apart and a name always sounds
+the same; none of them sounds like the API's own voice of that name.
 """
 
 SLOWEST, FASTEST = 0.5, 2.0
@@ -33,11 +41,18 @@ SLOWEST, FASTEST = 0.5, 2.0
 class Voice(Protocol):
     """Speaks a text."""
 
-    def speak(self, text: str, *, speed: float = 1.0) -> Iterator[bytes]:
-        """PCM16 mono at 24 kHz, in pieces as soon as each is ready; close it to stop early."""
+    def speak(self, text: str, *, speed: float = 1.0, voice: str = "") -> Iterator[bytes]:
+        """PCM16 mono at 24 kHz, in pieces as soon as each is ready; close it to stop early.
+
+        Args:
+            text: a sentence or some.
+            speed: 1.0 is normal.
+            voice: the name that the client asked for; "" leaves it to the voice.
+        """
         ...
 
 
+RATE_HZ = 24_000
 AUDIBLE = 0.002
 "Of full scale: -54 dBFS."
 LEAD_SAMPLES = 480
@@ -69,7 +84,7 @@ class HibariVoice:
             raise ModelError(f"the voice cannot be loaded: {exc}", "reinstall hibari-tts") from exc
         self._turn = threading.Lock()
 
-    def speak(self, text: str, *, speed: float = 1.0) -> Iterator[bytes]:
+    def speak(self, text: str, *, speed: float = 1.0, voice: str = "") -> Iterator[bytes]:
         """PCM16 mono at 24 kHz, one piece a sentence; the first after some 30 ms.
 
         Several texts may be spoken at once from several threads: they take turns by the sentence.
@@ -78,13 +93,17 @@ class HibariVoice:
         Args:
             text: English; markdown, addresses and symbols are turned into words first.
             speed: 1.0 is normal; beyond 0.5 to 2.0 the nearest of the two is used.
+            voice: one of `VOICES`; any other name is spoken by "heart".
         """
         speed = min(max(speed, SLOWEST), FASTEST)
+        pitch = VOICES.get(voice, 1.0)
         for sentence in self._hibari.split_sentences(speakable(text)):
             with self._turn:
-                wave = self._hibari(sentence, speed=speed, seed=0)
+                wave = self._hibari(sentence, speed=speed / pitch, seed=0)
             if len(wave):
-                yield _pcm16(_without_silent_start(wave))
+                pcm = _pcm16(_without_silent_start(wave))
+                # What was spoken faster or slower and is played at its own pace is lower or higher.
+                yield convert(pcm, round(RATE_HZ * pitch), RATE_HZ)
 
 
 def _without_silent_start(wave: "NDArray[np.float32]") -> "NDArray[np.float32]":

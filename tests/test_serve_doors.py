@@ -1,0 +1,330 @@
+"""Who is let into the server, and what it answers over HTTP."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from openai import AsyncOpenAI
+from openai.types.realtime import ClientSecretCreateResponse
+from test_serve import ask, read_on, receive, send, serving, until
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from voicecli.engine.house import Policy
+
+TOKEN = "right-token-of-some-length"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def request(
+    url: str, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], str]:
+    """One HTTP request, sent in two pieces, as networks may."""
+    host = url.removeprefix("ws://").split("/")[0]
+    name, port = host.split(":")
+    reader, writer = await asyncio.open_connection(name, int(port))
+    given = {"Host": host, **(headers or {})}
+    if body or method == "POST":
+        given.setdefault("Content-Length", str(len(body)))
+    lines = "".join(f"{key}: {value}\r\n" for key, value in given.items() if value)
+    sent = f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+    writer.write(sent[:20])
+    await writer.drain()
+    await asyncio.sleep(0)
+    writer.write(sent[20:])
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    head, _, text = answer.partition("\r\n\r\n")
+    first, *rest = head.split("\r\n")
+    return int(first.split()[1]), dict(line.split(": ", 1) for line in rest), text
+
+
+async def refused(url: str, **options: Any) -> int:
+    with pytest.raises(InvalidStatus) as status:
+        await connect(url, **options)
+    return status.value.response.status_code
+
+
+async def closed(socket: ClientConnection) -> tuple[int, str]:
+    with pytest.raises(ConnectionClosed) as end:
+        await read_on(socket)
+    assert end.value.rcvd is not None
+    return end.value.rcvd.code, end.value.rcvd.reason
+
+
+# ------------------------------------------------------------------------------------------- keys
+
+
+@pytest.mark.parametrize(
+    ("options", "welcome"),
+    [
+        ({"additional_headers": bearer(TOKEN)}, True),
+        ({"subprotocols": ["realtime", f"openai-insecure-api-key.{TOKEN}"]}, True),
+        ({"additional_headers": bearer(TOKEN + "x")}, False),
+        ({"additional_headers": {"Authorization": TOKEN}}, False),
+        ({"subprotocols": ["realtime", "openai-insecure-api-key."]}, False),
+        ({"additional_headers": bearer("ek_unknown")}, False),
+        ({}, False),
+    ],
+)
+def test_a_token_is_shown_in_the_header_or_the_sub_protocol(
+    options: dict[str, Any], welcome: bool
+) -> None:
+    async def run() -> None:
+        async with (
+            serving(policy=Policy(token=TOKEN)) as url,
+            connect(url, **options) as socket,
+        ):
+            first = await receive(socket)
+            if welcome:
+                assert first["type"] == "session.created"
+            else:
+                assert first["error"]["code"] == "invalid_api_key"
+                assert await closed(socket) == (3000, "invalid_request_error.invalid_api_key")
+
+    asyncio.run(run())
+
+
+def test_without_a_token_any_key_will_do_but_no_secret_that_was_never_made() -> None:
+    async def run() -> None:
+        async with serving() as url:
+            async with connect(url, additional_headers=bearer("sk-anything")) as socket:
+                assert (await receive(socket))["type"] == "session.created"
+            async with connect(url, additional_headers=bearer("ek_made_up")) as socket:
+                assert (await receive(socket))["error"]["code"] == "invalid_api_key"
+
+    asyncio.run(run())
+
+
+def test_pages_of_http_need_the_token_but_health_does_not() -> None:
+    async def run() -> None:
+        async with serving(policy=Policy(token=TOKEN)) as url:
+            assert (await request(url, "GET", "/healthz"))[0] == 200
+            for path in ("/metrics", "/v1/models", "/nowhere"):
+                status, _, text = await request(url, "GET", path)
+                assert (status, json.loads(text)["error"]["code"]) == (401, "invalid_api_key")
+            assert (await request(url, "GET", "/metrics", headers=bearer(TOKEN)))[0] == 200
+            assert (await request(url, "GET", "/nowhere", headers=bearer(TOKEN)))[0] == 404
+
+    asyncio.run(run())
+
+
+# ---------------------------------------------------------------------------------------- secrets
+
+
+def test_the_client_of_the_openai_package_makes_a_secret_and_begins_a_session_with_it() -> None:
+    async def run() -> None:
+        async with serving(policy=Policy(token=TOKEN), now=lambda: 1_000_000.0) as url:
+            base_url = url.replace("ws://", "http://").removesuffix("/realtime")
+            session: Any = {
+                "type": "realtime",
+                "instructions": "Be brief.",
+                "audio": {"output": {"voice": "cedar"}},
+            }
+            async with AsyncOpenAI(base_url=base_url, api_key=TOKEN) as client:
+                made = await client.realtime.client_secrets.create(
+                    session=session, expires_after={"anchor": "created_at", "seconds": 60}
+                )
+            assert made.value.startswith("ek_")
+            assert made.expires_at == 1_000_060
+            ClientSecretCreateResponse.model_validate_json(made.model_dump_json())
+            for _ in range(2):
+                async with connect(url, additional_headers=bearer(made.value)) as socket:
+                    created = (await receive(socket))["session"]
+                    assert created["instructions"] == "Be brief."
+                    assert created["audio"]["output"]["voice"] == "cedar"
+
+    asyncio.run(run())
+
+
+def test_a_secret_begins_no_session_once_it_has_expired_but_a_running_one_goes_on() -> None:
+    now = [1000.0]
+
+    async def run() -> None:
+        async with serving(now=lambda: now[0]) as url:
+            _, _, text = await request(url, "POST", "/v1/realtime/client_secrets", b"{}")
+            made = json.loads(text)
+            assert made["expires_at"] == 1600
+            assert (made["session"]["type"], made["session"]["expires_at"]) == ("realtime", 0)
+            headers = bearer(made["value"])
+            async with connect(url, additional_headers=headers) as socket:
+                await receive(socket)
+                now[0] = 1600.0
+                async with connect(url, additional_headers=headers) as late:
+                    assert (await receive(late))["error"]["code"] == "invalid_api_key"
+                await ask(socket)
+                await until(socket, "response.done")
+
+    asyncio.run(run())
+
+
+def test_a_secret_makes_no_more_secrets() -> None:
+    async def run() -> None:
+        async with serving(policy=Policy(token=TOKEN)) as url:
+            path = "/v1/realtime/client_secrets"
+            _, _, text = await request(url, "POST", path, b"{}", bearer(TOKEN))
+            secret = json.loads(text)["value"]
+            assert (await request(url, "POST", path, b"{}", bearer(secret)))[0] == 401
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        (b"{", 400, "invalid_json", None),
+        (b"[]", 400, "invalid_type", None),
+        (b"\xff", 400, "invalid_json", None),
+        (b'{"nonsense": 1}', 400, "unknown_parameter", "body.nonsense"),
+        (b'{"expires_after": {"seconds": 5}}', 400, "invalid_value", "body.expires_after.seconds"),
+        (
+            b'{"session": {"type": "realtime", "speed": 1}}',
+            400,
+            "unknown_parameter",
+            "session.speed",
+        ),
+        (b" " * 300_000, 413, "invalid_body", None),
+    ],
+)
+def test_a_bad_request_for_a_secret_is_told_what_is_wrong(
+    body: bytes, status: int, code: str, param: str | None
+) -> None:
+    async def run() -> None:
+        async with serving() as url:
+            got, _, text = await request(url, "POST", "/v1/realtime/client_secrets", body)
+            error = json.loads(text)["error"]
+            assert (got, error["code"]) == (status, code)
+            if param:
+                assert error["param"] == param
+
+    asyncio.run(run())
+
+
+def test_bodies_go_nowhere_else_and_need_a_length() -> None:
+    async def run() -> None:
+        async with serving() as url:
+            path = "/v1/realtime/client_secrets"
+            assert (await request(url, "POST", "/v1/realtime", b"{}"))[0] == 405
+            assert (await request(url, "POST", "/healthz", b"{}"))[0] == 405
+            chunked = {"Transfer-Encoding": "chunked", "Content-Length": ""}
+            assert (await request(url, "POST", path, b"", chunked))[0] == 411
+            twice = {"Content-Length": "2", "content-length": "2"}
+            assert (await request(url, "POST", path, b"{}", twice))[0] == 411
+            assert (await request(url, "GET", path))[0] == 404
+            assert (await request(url, "DELETE", path))[0] in {400, 405}
+
+    asyncio.run(run())
+
+
+def test_a_post_dressed_as_a_handshake_opens_nothing() -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version": "13",
+    }
+
+    async def run() -> None:
+        async with serving() as url:
+            assert (await request(url, "POST", "/v1/realtime", b"", upgrade))[0] == 405
+
+    asyncio.run(run())
+
+
+# ------------------------------------------------------------------------------------------ pages
+
+
+def test_a_request_from_a_page_is_refused_whatever_it_asks_for() -> None:
+    page = {"Origin": "https://evil.example"}
+
+    async def run() -> None:
+        async with serving() as url:
+            for path in ("/healthz", "/metrics", "/v1/models"):
+                assert (await request(url, "GET", path, headers=page))[0] == 403
+            body = (await request(url, "POST", "/v1/realtime/client_secrets", b"{}", page))[2]
+            assert json.loads(body)["error"]["code"] == "origin_not_allowed"
+
+    asyncio.run(run())
+
+
+def test_a_name_that_was_made_to_point_here_is_refused() -> None:
+    async def run() -> None:
+        async with serving() as url:
+            port = url.split(":")[2].split("/")[0]
+            evil = {"Host": f"evil.example:{port}"}
+            assert (await request(url, "GET", "/metrics", headers=evil))[0] == 403
+            own = {"Host": f"evil.example:{port}", "Origin": f"http://evil.example:{port}"}
+            assert (await request(url, "GET", "/metrics", headers=own))[0] == 403
+
+    asyncio.run(run())
+
+
+def test_a_library_that_gives_the_servers_own_address_as_origin_may_connect() -> None:
+    async def run() -> None:
+        async with serving() as url:
+            origin = url.replace("ws://", "http://").removesuffix("/v1/realtime")
+            async with connect(url, additional_headers={"Origin": origin}) as socket:
+                assert (await receive(socket))["type"] == "session.created"
+
+    asyncio.run(run())
+
+
+# ----------------------------------------------------------------------------------------- limits
+
+
+def test_one_session_too_many_is_refused_with_a_reason_and_when_to_try_again() -> None:
+    async def run() -> None:
+        async with serving(policy=Policy(max_sessions=2)) as url:
+            async with connect(url) as one, connect(url) as two:
+                await receive(one)
+                await receive(two)
+                with pytest.raises(InvalidStatus) as status:
+                    await connect(url)
+                response = status.value.response
+                assert response.status_code == 503
+                assert response.headers["Retry-After"] == "5"
+                error = json.loads(response.body or b"")["error"]
+                assert error["code"] == "server_is_overloaded"
+                assert "All 2 sessions" in error["message"]
+                assert (await request(url, "GET", "/healthz"))[0] == 200
+            async with connect(url) as three:
+                await receive(three)
+
+    asyncio.run(run())
+
+
+def test_an_event_id_of_more_than_512_characters_is_refused() -> None:
+    async def run() -> None:
+        async with serving() as url, connect(url) as socket:
+            await receive(socket)
+            await send(socket, "input_audio_buffer.clear", event_id="x" * 513)
+            error = (await receive(socket))["error"]
+            assert (error["code"], error["param"]) == ("invalid_value", "event_id")
+            assert len(error["event_id"]) == 512
+            await send(socket, "input_audio_buffer.clear", event_id="x" * 512)
+            assert (await receive(socket))["type"] == "input_audio_buffer.cleared"
+
+    asyncio.run(run())
+
+
+def test_a_session_ends_when_its_time_is_over() -> None:
+    async def run() -> None:
+        policy = Policy(session_limit_s=0.3)
+        async with (
+            serving(policy=policy, now=lambda: 1000.0) as url,
+            connect(url) as socket,
+        ):
+            created = await receive(socket)
+            assert created["session"]["expires_at"] == 1000
+            code, reason = await closed(socket)
+            assert (code, reason) == (
+                1001,
+                "Your session hit the maximum duration of 0.3 seconds.",
+            )
+
+    asyncio.run(run())

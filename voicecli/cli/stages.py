@@ -1,0 +1,94 @@
+"""The stages of the engine from their settings: models of this machine, or other servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from voicecli.config import Local
+
+if TYPE_CHECKING:
+    from voicecli.engine.ears import Ears
+    from voicecli.engine.stages import Models
+    from voicecli.engine.store import ModelStore
+    from voicecli.engine.voices import Voice
+
+REMOTE_AT_ONCE = 16
+"Requests that another server is given at a time; how many it works on at once is its own affair."
+
+
+def is_url(spec: str) -> bool:
+    """Whether a stage is another server."""
+    return spec.startswith(("http://", "https://"))
+
+
+def options(local: Local) -> list[str]:
+    """What `voicecli serve` takes for these settings."""
+    given = {
+        "--mind": local.mind, "--mind-model": local.mind_model,
+        "--mind-key-env": local.mind_key_env,
+        "--ears": local.ears, "--ears-model": local.ears_model,
+        "--ears-key-env": local.ears_key_env,
+        "--voice-endpoint": local.voices, "--voice-model": local.voices_model,
+        "--voice-name": local.voices_name, "--voice-key-env": local.voices_key_env,
+    }  # fmt: skip
+    return [word for flag, value in given.items() if value for word in (flag, value)]
+
+
+def build(local: Local, threads: int, told: Callable[[str], None] = lambda _: None) -> Models:
+    """Load what these settings name; blocks for as long as that takes.
+
+    Args:
+        local: with the mind decided.
+        threads: of the ears.
+        told: what is being loaded, each time that begins.
+
+    Raises:
+        VoicecliError: something cannot be loaded.
+    """
+    from voicecli.engine.judge import load_judge
+    from voicecli.engine.mind import KEY_VARIABLE, load_mind
+    from voicecli.engine.stages import Models
+    from voicecli.engine.store import ModelStore
+
+    store = ModelStore()
+    told("ears")
+    ears = _ears(local, store, threads)
+    told("voice")
+    voice = _voice(local)
+    told("mind")
+    key_variable = local.mind_key_env or KEY_VARIABLE
+    mind = load_mind(local.mind, store, model=local.mind_model or None, key_variable=key_variable)
+    specs = {"ears": local.ears, "mind": local.mind, "voice": local.voices}
+    at_once = {name: REMOTE_AT_ONCE for name, spec in specs.items() if is_url(spec)}
+    captions = not is_url(local.ears)  # each would be a request, and may cost money
+    return Models(ears, mind, voice, load_judge(store), captions=captions, at_once=at_once)
+
+
+def _ears(local: Local, store: ModelStore, threads: int) -> Ears:
+    if not local.ears:
+        from voicecli.engine.ears import load_ears
+
+        return load_ears(store, threads)
+    from voicecli.engine import endpoint_ears
+
+    return endpoint_ears.EndpointEars(
+        local.ears,
+        model=local.ears_model or None,
+        key_variable=local.ears_key_env or endpoint_ears.KEY_VARIABLE,
+    )
+
+
+def _voice(local: Local) -> Voice:
+    if not local.voices:
+        from voicecli.engine.voices import HibariVoice
+
+        return HibariVoice()
+    from voicecli.engine import endpoint_voice
+
+    return endpoint_voice.EndpointVoice(
+        local.voices,
+        model=local.voices_model or None,
+        voice=local.voices_name or None,
+        key_variable=local.voices_key_env or endpoint_voice.KEY_VARIABLE,
+    )

@@ -230,6 +230,8 @@ def input_line(at: float, an_input: inputs.Input) -> bytes:
             return line(at, "stopped", [_account(one) for one in heard])
         case inputs.TextTyped(text):
             return line(at, "typed", text)
+        case inputs.SettingsChanged(changes):
+            return line(at, "settings", changes)
         case inputs.ToolFinished(call_id, output, failed):
             return line(at, "tool", call_id, output, failed)
         case inputs.Noticed(message, source):
@@ -338,6 +340,7 @@ INPUT_CODES: Final = frozenset(
         "stopped",
         "key",
         "typed",
+        "settings",
         "tool",
         "noticed",
         "woke",
@@ -425,6 +428,8 @@ def _input_of(entry: Entry, audio: bytes) -> inputs.Input | None:  # noqa: C901
             return inputs.PlaybackStopped(tuple(Heard(*one[:4]) for one in values[0]))
         case "typed":
             return inputs.TextTyped(values[0])
+        case "settings":
+            return inputs.SettingsChanged(dict(values[0]))
         case "tool":
             return inputs.ToolFinished(*values[:3])
         case "noticed":

@@ -98,7 +98,7 @@ class Places:
             position=rest.position,
             session_lines=tuple(lines) if isinstance(lines, list) else (),
             turns=int(_number(rest.values.get("turns"), 0)),
-            interruptions=0,
+            interruptions=sum(at < rest.at for at in self.route.interruptions),
             usage=usage,
             latencies_ms=tuple(ms for position, ms in self._latencies if position <= rest.position),
         )

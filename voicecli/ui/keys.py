@@ -418,6 +418,8 @@ else:
         "K": b"\x1b[D",
         "G": b"\x1b[H",
         "O": b"\x1b[F",
+        "I": b"\x1b[5~",
+        "Q": b"\x1b[6~",
         "S": b"\x1b[3~",
     }
     _POLL_S: Final = 0.02

@@ -9,8 +9,8 @@ from __future__ import annotations
 import atexit
 import select
 import sys
-from collections.abc import Iterable
-from dataclasses import astuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, replace
 from typing import IO, Final
 
 from rich.color import ColorSystem
@@ -19,6 +19,7 @@ from rich.text import Text
 
 from voicecli.conversation import Conversation
 from voicecli.reports import ErrorReport, NoteReport, Report, SummaryReport
+from voicecli.transcript import Row
 from voicecli.ui.block import Block, DrawnLine
 from voicecli.ui.cells import cells
 from voicecli.ui.controls import Prompt
@@ -125,8 +126,11 @@ class Terminal:
         prompt: Prompt | None = None,
         *,
         show_help: bool = False,
+        footer: Callable[[Frame], Sequence[Text]] | None = None,
     ) -> None:
         """Bring the terminal up to date.
+
+        With `footer` its lines stand below the status, instead of the keys of a talk.
 
         Does nothing while the terminal does not take what was written before, or after `close`.
         """
@@ -135,12 +139,23 @@ class Terminal:
             return
         wiped = self._wiped_if_resized()
         frame = self._frame(prompt, show_help=show_help)
+        if footer is not None:
+            frame = replace(frame, footer=tuple(footer(frame)))
         for row in self._printed.due(conversation.transcript):
             self._above += self._drawn_texts(settled_row(row, conversation.transcript, frame))
         waiting = self._printed.waiting(conversation.transcript)
         lines = self._drawn(live_view(conversation, meters, frame, waiting))
         above, self._above = self._above, []
         self._write_block(wiped + self._block.redraw(lines, above))
+
+    def begin_anew(self, printed: Iterable[Row] = ()) -> None:
+        """Another conversation follows, or the same from another time on.
+
+        Args:
+            printed: rows of it that are not to be printed.
+        """
+        self._printed = Printed.of(printed)
+        self._last = None
 
     def suspend(self) -> None:
         """Leave the picture as it stands and show the cursor, before the process is stopped."""

@@ -11,7 +11,7 @@ reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -31,6 +31,7 @@ __all__ = [
     "Frame",
     "Glyphs",
     "Printed",
+    "fitting",
     "live_view",
     "note_lines",
     "settled_row",
@@ -64,6 +65,8 @@ class Frame:
     "The message being written."
     show_help: bool = False
     glyphs: Glyphs = UNICODE
+    footer: tuple[Text, ...] | None = None
+    "Lines to stand below the status, instead of the keys of a talk."
 
     @property
     def columns(self) -> int:
@@ -127,6 +130,11 @@ class Printed:
 
     _ids: set[str] = field(default_factory=set)
     _overtaken: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Printed:
+        """These have been printed already."""
+        return cls({row.item_id for row in rows})
 
     def due(self, transcript: Transcript) -> list[Row]:
         """The rows that may be printed now, in order; they count as printed from here on.
@@ -193,7 +201,9 @@ def live_view(
     if rows is None:
         rows = [row for row in conversation.transcript if not row.is_settled]
     status = [_status_line(conversation, meters, frame)]
-    if frame.height >= _TWO_LINES_HEIGHT or frame.prompt is not None:
+    if frame.footer is not None:
+        status += frame.footer
+    elif frame.height >= _TWO_LINES_HEIGHT or frame.prompt is not None:
         status.append(_last_line(conversation, meters, frame))
     if frame.show_help:
         status = [*_help_lines(conversation, frame), *status]
@@ -309,7 +319,7 @@ def _status_line(conversation: Conversation, meters: Meters, frame: Frame) -> Te
             style = "dim" if importance == 3 else "yellow"
             parts.append((importance, Text(f"{number} {one if number == 1 else many}", style)))
     parts.append((2, Text(_elapsed(meters.at), style="dim")))
-    return _fitting(parts, "  ", frame.columns)
+    return fitting(parts, "  ", frame.columns)
 
 
 def _last_line(conversation: Conversation, meters: Meters, frame: Frame) -> Text:
@@ -324,7 +334,7 @@ def _last_line(conversation: Conversation, meters: Meters, frame: Frame) -> Text
         for importance, key, word, manual_only in _KEYS
         if manual or not manual_only
     ]
-    return _fitting(parts, frame.glyphs.separator, frame.columns)
+    return fitting(parts, frame.glyphs.separator, frame.columns)
 
 
 def _prompt_line(prompt: Prompt, frame: Frame) -> Text:
@@ -363,7 +373,7 @@ def _elapsed(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
-def _fitting(parts: list[tuple[int, Text]], separator: str, columns: int) -> Text:
+def fitting(parts: list[tuple[int, Text]], separator: str, columns: int) -> Text:
     """Join as many parts as fit, in their order; the least important are left out."""
     kept = list(parts)
     while len(kept) > 1 and _joined_width(kept, separator) > columns:

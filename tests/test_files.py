@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers_loop import clock, run, stall
 
 from voicecli.audio.files import (
     NullSpeaker,
@@ -24,35 +25,6 @@ from voicecli.audio.playback import Drained, Emitted, Finished, Heard, Started
 from voicecli.audio.ports import Failed
 from voicecli.audio.wav import decode_wav
 from voicecli.errors import AudioDeviceError
-
-
-class QuickLoop(asyncio.SelectorEventLoop):
-    """Its clock jumps to the next timer at once: seconds pass in milliseconds, and exactly."""
-
-    def __init__(self):
-        super().__init__()
-        self.now = 1000.0
-
-    def time(self):
-        return self.now
-
-    def _run_once(self):
-        if not self._ready and self._scheduled:
-            self.now = max(self.now, self._scheduled[0]._when)
-        super()._run_once()
-
-
-def run(main):
-    with asyncio.Runner(loop_factory=QuickLoop) as runner:
-        return runner.run(main())
-
-
-def clock():
-    return asyncio.get_running_loop().time()
-
-
-def stall(seconds):
-    asyncio.get_running_loop().now += seconds
 
 
 def loud(samples, value=1000):

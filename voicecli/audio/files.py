@@ -17,9 +17,9 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import BinaryIO, Final
 
+from voicecli.audio.pacing import PacedMicrophone
 from voicecli.audio.pcm import (
     FRAME_BYTES,
-    FRAME_MS,
     SAMPLE_BYTES,
     SILENT_FRAME,
     WIRE_RATE_HZ,
@@ -34,9 +34,6 @@ from voicecli.errors import AudioDeviceError
 
 Clock = Callable[[], float]
 
-_FRAME_S: Final = FRAME_MS / 1000
-_MOST_LATE_FRAMES: Final = 50
-"After a stall of the loop as many frames are caught up; older ones are dropped and counted."
 _PIPE_FRAMES: Final = 50
 "Read ahead from a pipe; then its writer has to wait."
 _PIPE_DRY_FRAMES: Final = 5
@@ -51,64 +48,11 @@ _PIPE_BLOCKS: Final = 100
 _LAST_WRITE_S: Final = 1.0
 
 
-class _PacedMicrophone:
-    """Delivers one frame of `_next_frame` every 20 ms."""
-
-    def __init__(self) -> None:
-        self.dropped_frames = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._begun_at = 0.0
-        self._ticks = 0
-
-    @property
-    def ended(self) -> bool:
-        return False
-
-    @property
-    def silent(self) -> bool:
-        """Never: a file that holds silence is what somebody wanted to be heard."""
-        return False
-
-    async def start(self, deliver: Callable[[bytes], None]) -> None:
-        await self._prepare()
-        self._begun_at = asyncio.get_running_loop().time()
-        self._schedule(deliver)
-
-    async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    async def _prepare(self) -> None:
-        """Get ready to give frames; raises `AudioDeviceError`."""
-
-    def _next_frame(self) -> bytes | None:
-        """The next 20 ms, or None where a live source has nothing yet."""
-        return SILENT_FRAME
-
-    def _schedule(self, deliver: Callable[[bytes], None]) -> None:
-        due_at = self._begun_at + (self._ticks + 1) * _FRAME_S
-        self._timer = asyncio.get_running_loop().call_at(due_at, self._tick, deliver)
-
-    def _tick(self, deliver: Callable[[bytes], None]) -> None:
-        elapsed = asyncio.get_running_loop().time() - self._begun_at
-        # The loop may fire a hair early: the frame the timer was set for is due all the same.
-        due = max(int(elapsed / _FRAME_S) - self._ticks, 1)
-        frames = [self._next_frame() for _ in range(due)]
-        lost = frames[: max(due - _MOST_LATE_FRAMES, 0)]
-        self.dropped_frames += len(lost)
-        self._ticks += due
-        self._schedule(deliver)
-        for frame in frames[len(lost) :]:
-            if frame is not None and self._timer is not None:
-                deliver(frame)
-
-
-class SilentMicrophone(_PacedMicrophone):
+class SilentMicrophone(PacedMicrophone):
     """Gives digital silence for ever: a server still sees time pass."""
 
 
-class WavMicrophone(_PacedMicrophone):
+class WavMicrophone(PacedMicrophone):
     """Speaks a WAV file (any rate, width and channels) once, then is silent."""
 
     def __init__(self, path: Path) -> None:
@@ -128,7 +72,7 @@ class WavMicrophone(_PacedMicrophone):
         return self._frames.popleft() if self._frames else SILENT_FRAME
 
 
-class PipeMicrophone(_PacedMicrophone):
+class PipeMicrophone(PacedMicrophone):
     """Reads PCM16 24 kHz mono from a blocking stream such as `sys.stdin.buffer`.
 
     A writer faster than real time has to wait (1 s is read ahead); one that gives nothing for
@@ -224,6 +168,12 @@ class _VirtualSpeaker:
         if self._playout.has_events:
             self._schedule()
 
+    def set_gain(self, gain: float) -> None:
+        self._advance()
+        self._playout.set_gain(gain)
+        if self._playout.has_events:
+            self._schedule()
+
     def stop(self) -> list[Heard]:
         heard = self._playout.flush(self._advance())
         self._pass_on_events()
@@ -271,7 +221,8 @@ class _VirtualSpeaker:
         """Let everything up to now leave the DAC; gives the time of its next sample."""
         if self._report is None:
             return self._clock()
-        due = int((self._clock() - self._begun_at) * WIRE_RATE_HZ)
+        # A sample whose moment has come all but a float's error is due.
+        due = int((self._clock() - self._begun_at) * WIRE_RATE_HZ + 1e-3)
         while self._position < due:
             samples = min(due - self._position, _MOST_SAMPLES)
             pcm = self._playout.take(samples, self._now_at(self._position))

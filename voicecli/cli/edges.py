@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -26,6 +27,8 @@ class AudioEdges:
 
     microphone: Microphone
     speaker: Speaker
+    devices: AudioDevices | None = None
+    "What one of them, or both, run on."
 
 
 def is_wav(spec: str) -> bool:
@@ -44,14 +47,21 @@ def is_device(spec: str) -> bool:
 
 
 @asynccontextmanager
-async def open_audio(audio: Audio) -> AsyncIterator[AudioEdges]:
+async def open_audio(
+    audio: Audio, microphone: Microphone | None = None
+) -> AsyncIterator[AudioEdges]:
     """Open what the configuration names; devices are open (and heard) inside the block.
+
+    Args:
+        audio: the configuration.
+        microphone: one that is there already, instead of the configured one, which is `none` then.
 
     Raises:
         AudioDeviceError: a device or file cannot be opened.
     """
     devices = await _find_devices(audio)
-    edges = AudioEdges(_microphone(audio.mic, devices), _speaker(audio.speaker, devices))
+    speaker = _speaker(audio.speaker, devices)
+    edges = AudioEdges(microphone or _microphone(audio.mic, devices), speaker, devices)
     try:
         if devices is not None:
             await devices.open()
@@ -68,7 +78,8 @@ async def open_audio(audio: Audio) -> AsyncIterator[AudioEdges]:
 async def _find_devices(audio: Audio) -> AudioDevices | None:
     if not (is_device(audio.mic) or is_device(audio.speaker)):
         return None
-    from voicecli.audio.devices import DEFAULT_BLOCK_MS, AudioDevices, Kind, find_devices
+    from voicecli.audio.choosing import Kind
+    from voicecli.audio.devices import DEFAULT_BLOCK_MS, AudioDevices, find_devices
 
     wanted: list[tuple[int | str | None, Kind]] = []
     if is_device(audio.mic):
@@ -79,6 +90,8 @@ async def _find_devices(audio: Audio) -> AudioDevices | None:
     return AudioDevices(
         next(found) if is_device(audio.mic) else None,
         next(found) if is_device(audio.speaker) else None,
+        named=[kind for spec, kind in wanted if spec is not None],
+        patience_s=audio.device_patience_s,
         block_ms=audio.block_ms or DEFAULT_BLOCK_MS,
     )
 
@@ -128,11 +141,13 @@ def _speaker(spec: str, devices: AudioDevices | None) -> Speaker:
         return devices.speaker
     from voicecli.audio import files
 
+    # The one that microphones and timers go by, also where it does not run by itself.
+    clock = asyncio.get_running_loop().time
     if spec == "-":
-        return files.PipeSpeaker(_own_end(sys.stdout, "wb"))
+        return files.PipeSpeaker(_own_end(sys.stdout, "wb"), clock=clock)
     if spec == "none":
-        return files.NullSpeaker()
-    return files.WavSpeaker(Path(spec).expanduser())
+        return files.NullSpeaker(clock=clock)
+    return files.WavSpeaker(Path(spec).expanduser(), clock=clock)
 
 
 def _own_end(stream: TextIO, mode: Literal["rb", "wb"]) -> BinaryIO:

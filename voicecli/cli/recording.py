@@ -31,10 +31,10 @@ def place_for(wanted: str, now: datetime) -> Path:
     place = Path(wanted).expanduser() if wanted else default_directory()
     if wanted and not place.is_dir():
         return place
-    return _free(place / now.strftime("%Y-%m-%d-%H%M%S"))
+    return free_place(place / now.strftime("%Y-%m-%d-%H%M%S"))
 
 
-def _free(path: Path) -> Path:
+def free_place(path: Path) -> Path:
     """`path`, or the first of its kind that is not there."""
     number = 2
     free = path
@@ -44,8 +44,12 @@ def _free(path: Path) -> Path:
     return free
 
 
-def header_of(config: Config, target: Destination, options: Options, url: str = "") -> Header:
+def header_of(
+    config: Config, target: Destination, options: Options, url: str = "", source: str = ""
+) -> Header:
     """What a recording says of the talk it holds."""
+    from dataclasses import asdict
+
     from voicecli.config import public_values
     from voicecli.recording.format import Header, plain_settings
     from voicecli.recording.secrets import without_secret_fields
@@ -62,8 +66,10 @@ def header_of(config: Config, target: Destination, options: Options, url: str = 
             "linger_s": options.linger_s,
             "max_minutes": options.max_minutes,
             "talk_at_start": options.talk_at_start,
+            "barge_in": asdict(options.barge_in),
         },
         config=public_values(config),
+        source=source,
     )
 
 
@@ -89,9 +95,9 @@ class Recording:
         """Whether what happens now is kept."""
         return self._writer.is_recording
 
-    def close(self) -> None:
+    def close(self, *, is_announced: bool = True) -> None:
         """Write the rest, and say where the recording is."""
         was_on = self.is_on
         self._writer.close()
-        if was_on:
+        if was_on and is_announced:
             sys.stderr.write(f"voicecli: recorded to {self._writer.path}\n")

@@ -111,6 +111,15 @@ def replay_command(
     jobs: Annotated[
         int | None, _option("--jobs", panel=_AGAINST, min=1, help="Talks at the same time.")
     ] = None,
+    fast: Annotated[
+        bool,
+        _option(
+            "--fast",
+            panel=_AGAINST,
+            help="As fast as the machine can, with the same results: --against local only. "
+            "Latencies are without the models' time.",
+        ),
+    ] = False,
     record: Annotated[
         str | None,
         _option(
@@ -143,10 +152,11 @@ def replay_command(
 
         code = run_against(
             paths, server=against, model=model, timing=timing or "turns", jobs=jobs or 1,
-            record=record, speaker=speaker, as_json=as_json, profile=profile, config=config,
+            record=record, speaker=speaker, as_json=as_json, is_fast=fast, profile=profile,
+            config=config,
         )  # fmt: skip
         raise typer.Exit(code)
-    _refuse_without_against(model=model, timing=timing, jobs=jobs, record=record)
+    _refuse_without_against(model=model, timing=timing, jobs=jobs, fast=fast or None, record=record)
     if check:
         from voicecli.cli.checking import check_all
 

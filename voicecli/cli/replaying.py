@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from voicecli.actions import Tell
+from voicecli.audio.ports import DevicesReport, Failed, Noted
 from voicecli.cli.signals import EndingSignals
 from voicecli.errors import AudioDeviceError
 from voicecli.recording.ending import STOPPED, Ending, ending_of
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 0.04
 SEEK_S: Final = 5.0
+
+SPEAKER_PATIENCE_S: Final = 10.0
+"When the speaker goes away: so long the replay waits for another, then it goes on without."
 
 SETTLE_S: Final = 0.2
 "The keys that go elsewhere have to rest for so long before it is gone there."
@@ -170,10 +174,14 @@ async def _open_speaker(replay: Replay, sound: Sound, stack: AsyncExitStack) -> 
         return
     try:
         edges = await stack.enter_async_context(
-            open_audio(Audio(mic="none", speaker=sound.speaker))
+            open_audio(
+                Audio(mic="none", speaker=sound.speaker, device_patience_s=SPEAKER_PATIENCE_S)
+            )
         )
         outlet = SpeakerOutlet(edges.speaker, replay.speaker_failed)
         await edges.speaker.start(outlet.reported)
+        if edges.devices is not None:
+            await edges.devices.start(replay.devices_reported)
     except AudioDeviceError as exc:
         if sound.is_asked_for:
             raise
@@ -256,6 +264,14 @@ class Replay:
         self.note(f"nothing can be heard any more: {message}")
         if was_playing:
             self.player.play()
+
+    def devices_reported(self, report: DevicesReport) -> None:
+        """The speaker's device went away, or another one stands in for it."""
+        match report:
+            case Noted(message):
+                self.note(message)
+            case Failed(message):
+                self.speaker_failed(message)
 
     def note(self, message: str) -> None:
         """Tell the user something, once and for good."""

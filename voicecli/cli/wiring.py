@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -17,9 +16,9 @@ from contextlib import (
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, TypeAlias
 
+from voicecli.cli.signals import EndingSignals
 from voicecli.inputs import Noticed
 
 if TYPE_CHECKING:
@@ -29,8 +28,10 @@ if TYPE_CHECKING:
     from voicecli.connection import Connection
     from voicecli.conversation import Conversation, Options
     from voicecli.protocol.settings import SessionSettings
-    from voicecli.session import Screen, Session
-    from voicecli.tools.functions import Functions
+    from voicecli.session import Link, Observer, Screen, Session, Toolbox
+
+Connect: TypeAlias = "Callable[[AsyncExitStack], Awaitable[Link]]"
+"Opens a connection to a server; it is closed with the stack."
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,11 @@ class Plan:
     target: Destination
     local: Local | None
     "The embedded engine's settings, when it is the server."
-    functions: Functions
+    functions: Toolbox
     settings: SessionSettings
     as_json: bool
+    source: str = ""
+    "The recording whose user speaks, when it is none who sits here."
 
     @property
     def uses_devices(self) -> bool:
@@ -88,9 +91,6 @@ def plan(
     if is_local:
         from voicecli.cli.local import prepare_models
 
-        if config.tools:
-            sys.stderr.write("voicecli: the embedded engine does not call functions yet\n")
-
         local = prepare_models(config.local)
     return Plan(config, target, local, offered, settings, as_json)
 
@@ -114,12 +114,13 @@ async def _talk(plan: Plan) -> None:
 
     screen = open_screen(as_json=plan.as_json, speaker=plan.config.audio.speaker)
     # The signals are ours until everything is closed: a second one must not cut the end short.
-    with _Signals() as signals:
+    with EndingSignals() as signals:
         async with AsyncExitStack() as stack:
             connection, audio = await _open(plan, stack)
             stack.push_async_callback(screen.close)
-            session = _session(plan, connection, audio, screen, stack)
-            signals.quit_talk = session.quit
+            conversation = new_conversation(plan)
+            session = new_session(plan, conversation, connection, audio, screen, stack)
+            signals.quit = session.quit
             with _prints_on_stderr():
                 await session.run()
 
@@ -144,29 +145,75 @@ async def _open(plan: Plan, stack: AsyncExitStack) -> tuple[Connection, AudioEdg
 
 
 async def _connect(plan: Plan, stack: AsyncExitStack) -> Connection:
+    url = await open_server(plan.target, plan.local, stack)
+    return await connect(plan.target, url, stack)
+
+
+async def open_server(target: Destination, local: Local | None, stack: AsyncExitStack) -> str:
+    """The URL of the server; the embedded engine is started, and ends with the stack."""
+    if local is None:
+        return target.url
+    from voicecli.cli.local import engine
+
+    return await stack.enter_async_context(engine(local))
+
+
+async def connector(target: Destination, local: Local | None, stack: AsyncExitStack) -> Connect:
+    """Open the server, and give what opens connections to it."""
+    url = await open_server(target, local, stack)
+    return lambda its_stack: connect(target, url, its_stack)
+
+
+async def connect(target: Destination, url: str, stack: AsyncExitStack) -> Connection:
+    """A connection to the server at `url`, with the key for it; closed with the stack.
+
+    Raises:
+        ConnectionFailed: there is none.
+    """
     from voicecli.connection import Address, Connection, url_with_model
 
-    url = plan.target.url
-    if plan.local is not None:
-        from voicecli.cli.local import engine
-
-        url = await stack.enter_async_context(engine(plan.local))
-    address = Address(url_with_model(url, plan.target.model), plan.target.headers(os.environ))
+    address = Address(url_with_model(url, target.model), target.headers(os.environ))
     connection = await Connection.open(address)
     stack.push_async_callback(connection.close)
     return connection
 
 
-def _session(
-    plan: Plan, connection: Connection, audio: AudioEdges, screen: Screen, stack: AsyncExitStack
-) -> Session:
+def new_conversation(plan: Plan) -> Conversation:
+    """The conversation of a planned talk."""
     from voicecli.conversation import Conversation
+
+    return Conversation(_options(plan))
+
+
+def new_session(
+    plan: Plan,
+    conversation: Conversation,
+    connection: Link,
+    audio: AudioEdges,
+    screen: Screen,
+    stack: AsyncExitStack,
+    observers: Sequence[Observer] = (),
+) -> Session:
+    """The session of a planned talk, recorded if that was planned.
+
+    Args:
+        plan: the talk.
+        conversation: fresh.
+        connection: open.
+        audio: not started.
+        screen: not started.
+        stack: closes the recording.
+        observers: see every step, after the recorder.
+
+    Raises:
+        RecordingError: the recording cannot be made.
+    """
     from voicecli.session import Session
 
-    conversation = Conversation(_options(plan))
+    loop = asyncio.get_running_loop()
     recording = _recording(plan, conversation, lambda reason: tell(reason))
     if recording is not None:
-        stack.callback(recording.close)
+        stack.callback(recording.close, is_announced=not plan.source)
     session = Session(
         conversation=conversation,
         connection=connection,
@@ -174,10 +221,11 @@ def _session(
         speaker=audio.speaker,
         screen=screen,
         tools=plan.functions,
-        observers=[] if recording is None else [recording.recorder],
+        observers=[*([] if recording is None else [recording.recorder]), *observers],
+        devices=audio.devices,
         is_recording=lambda: recording is not None and recording.is_on,
+        clock=loop.time,
     )
-    loop = asyncio.get_running_loop()
 
     def tell(reason: str) -> None:
         stopped = Noticed(f"the recording has stopped: {reason}", "recording")
@@ -188,6 +236,9 @@ def _session(
 
 
 def _options(plan: Plan) -> Options:
+    import msgspec
+
+    from voicecli.bargein import BargeInRules
     from voicecli.cli.edges import is_file_like
     from voicecli.connection import Address
     from voicecli.conversation import Options
@@ -201,6 +252,7 @@ def _options(plan: Plan) -> Options:
         linger_s=config.talk.linger_s,
         max_minutes=config.talk.max_minutes or None,
         talk_at_start=is_file_like(config.audio.mic),
+        barge_in=BargeInRules(**msgspec.structs.asdict(config.barge_in)),
     )
 
 
@@ -219,43 +271,6 @@ def _recording(
     from voicecli.connection import Address
 
     url = Address(plan.target.url).shown if plan.target.url else ""
-    header = header_of(plan.config, plan.target, _options(plan), url)
+    header = header_of(plan.config, plan.target, _options(plan), url, plan.source)
     place = place_for(plan.config.recording.path, datetime.now())
     return Recording(place, header, conversation, keys_about(plan.config), on_failure)
-
-
-_ENDING_SIGNALS = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-    if hasattr(signal, name)
-)
-
-
-class _Signals:
-    """Ctrl-C, SIGTERM and a closed terminal, while the block runs.
-
-    They end the talk in good order; before there is one, all of them are a Ctrl-C to the event
-    loop's runner, which cancels the task.
-    """
-
-    def __init__(self) -> None:
-        self.quit_talk: Callable[[], None] | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        interrupt = signal.getsignal(signal.SIGINT)
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            if self.quit_talk is not None:
-                loop.call_soon_threadsafe(self.quit_talk)
-            elif callable(interrupt):
-                interrupt(number, frame)
-
-        for number in _ENDING_SIGNALS:
-            self._before[number] = signal.signal(number, ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 import msgspec
@@ -64,20 +64,25 @@ class Check:
         """
         step: Step | None = None
         recorded: list[Entry] = []
+        is_whole = False
         for entry in self._source.entries():
             if entry.code in ACTION_CODES:
                 recorded.append(entry)
                 continue
             taken = self._fold.take(entry)
             if taken is None:
+                is_whole = True
                 continue
             if step is not None:
                 yield from self._compared(step, recorded)
-            step, recorded = taken, []
+            step, recorded, is_whole = taken, [], False
         if step is not None:
-            yield from self._compared(step, recorded)
+            yield from self._compared(step, recorded, is_whole=is_whole)
 
-    def _compared(self, step: Step, recorded: Sequence[Entry]) -> Iterator[Difference]:
+    def _compared(
+        self, step: Step, recorded: Sequence[Entry], *, is_whole: bool = True
+    ) -> Iterator[Difference]:
+        """Compare one step; of one that is not whole, the recording ended before all of it."""
         actions: Sequence[Action] = step.actions
         self.checked.at = step.at
         self.checked.inputs += 1
@@ -86,7 +91,7 @@ class Check:
             yield from self._frame(step)
         self.checked.actions += len(step.actions)
         lines = action_lines(step.at, actions, with_audio=self._sums_up_audio)
-        for was, now in zip_longest(recorded, lines):
+        for was, now in zip_longest(recorded, lines if is_whole else islice(lines, len(recorded))):
             text = None if was is None else was.line
             if not _are_equal(text, now):
                 yield Difference(step.at, _shown(step.entry.line), _text(text), _text(now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -22,6 +23,7 @@ from voicecli.recording.format import (
     frame_of,
     sound_of,
 )
+from voicecli.recording.shapes import is_sound
 
 WRITE_EVERY_S: Final = 0.25
 "So much is lost at most when the process is killed."
@@ -207,7 +209,7 @@ class Recording:
         """
         folder = path.parent if path.name == EVENTS_FILE else path
         try:
-            with (folder / EVENTS_FILE).open("rb") as events:
+            with _opened(folder / EVENTS_FILE) as events:
                 return cls(folder, _read_header(events, path), events.tell())
         except FileNotFoundError as exc:
             raise RecordingError(
@@ -248,12 +250,12 @@ class Recording:
     def entries(self, position: int | None = None) -> Iterator[Entry]:
         """The entries from a byte position (of a mark; None: all of them) to the end.
 
-        A last line that was cut off is left out, with a warning.
+        A last line that was cut off is left out, and so are damaged ones; both with a warning.
         """
         with self._events() as events:
             events.seek(self._first_position if position is None else position)
             while text := events.readline(LONGEST_LINE_BYTES):
-                entry = decode_entry(text) if text.endswith(b"\n") else None
+                entry = _entry_of(text) if text.endswith(b"\n") else None
                 if entry is not None:
                     yield entry
                 elif not text.endswith(b"\n") and len(text) < LONGEST_LINE_BYTES:
@@ -265,7 +267,7 @@ class Recording:
         """The entries whose lines hold a text, with the positions behind them; fast as the disk."""
         with self._events() as events:
             for behind, line in _lines_with(events, self._first_position, text):
-                entry = decode_entry(line)
+                entry = _entry_of(line)
                 if entry is not None:
                     yield behind, entry
 
@@ -273,11 +275,11 @@ class Recording:
         """The entry whose line begins at a byte position."""
         with self._events() as events:
             events.seek(position)
-            return decode_entry(events.readline(LONGEST_LINE_BYTES))
+            return _entry_of(events.readline(LONGEST_LINE_BYTES))
 
     def _events(self) -> BinaryIO:
         try:
-            return (self.path / EVENTS_FILE).open("rb", buffering=2**17)
+            return _opened(self.path / EVENTS_FILE)
         except OSError as exc:
             raise _cannot("read", self.path, exc) from exc
 
@@ -339,7 +341,7 @@ class Recording:
             # The first may begin before the tail; the last is empty, or was cut off.
             whole = lines[1:-1] if start > self._first_position else lines[:-1]
             for text in reversed(whole):
-                entry = decode_entry(text + b"\n")
+                entry = _entry_of(text + b"\n")
                 if entry is not None:
                     return entry
         return None
@@ -355,6 +357,26 @@ class Recording:
     def _warn(self, message: str) -> None:
         if message not in self.warnings:
             self.warnings.append(message)
+
+
+def _entry_of(text: bytes) -> Entry | None:
+    """A line as an entry; None for one that is damaged."""
+    entry = decode_entry(text)
+    return entry if entry is not None and is_sound(text, entry.code) else None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file to read; nothing that would make its reader wait, as a pipe does.
+
+    Raises:
+        OSError: it cannot be opened, or is no file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(None, "it is no file")
+    return os.fdopen(descriptor, "rb", buffering=2**17)
 
 
 def _lines_with(stream: BinaryIO, position: int, needle: bytes) -> Iterator[tuple[int, bytes]]:
@@ -389,7 +411,7 @@ class _Audio:
         content = b""
         try:
             if self._file is None:
-                self._file = self._path.open("rb", buffering=2**17)
+                self._file = _opened(self._path)
             self._file.seek(sound.offset or 0)
             content = self._file.read(sound.size)
         except OSError:

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from voicecli import inputs
 from voicecli.actions import Action
 from voicecli.audio.pcm import SILENT_FRAME
+from voicecli.bargein import BargeInRules, Near, NearVoice
 from voicecli.conversation import Conversation, Options
 from voicecli.errors import RecordingError
 from voicecli.recording.format import Entry, Header, frame_of, input_of, settings_of
@@ -41,6 +44,17 @@ class RecordedVoice(VoiceEnd):
         self.at = at
 
 
+class RecordedNearVoice(NearVoice):
+    """Which frames were a voice for the barge-in when the recording was made."""
+
+    def __init__(self) -> None:
+        self.near = Near.NOTHING
+
+    def push(self, pcm: bytes) -> Near:
+        """What was set for this frame."""
+        return self.near
+
+
 class Step(NamedTuple):
     """One input, and what came of it now."""
 
@@ -63,10 +77,11 @@ def options_of(header: Header) -> Options:
             settings=settings_of(header.settings),
             server=header.server,
             linger_s=float(kept.get("linger_s", 3.0)),
-            max_minutes=kept.get("max_minutes"),
+            max_minutes=msgspec.convert(kept.get("max_minutes"), float | None),
             talk_at_start=bool(kept.get("talk_at_start", False)),
+            barge_in=msgspec.convert(kept.get("barge_in") or {}, BargeInRules),
         )
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, msgspec.ValidationError) as exc:
         raise RecordingError(f"the recording's options are damaged: {exc}") from exc
 
 
@@ -85,7 +100,9 @@ class Fold:
 
     def __post_init__(self) -> None:
         self._voice = VoiceEnd() if self.relives_voice else RecordedVoice()
-        self.conversation = Conversation(options_of(self.source.header), self._voice)
+        self._near = None if self.relives_voice else RecordedNearVoice()
+        options = options_of(self.source.header)
+        self.conversation = Conversation(options, self._voice, self._near)
         self._position: int | None = None
 
     def start_at_rest(self, position: int, session_lines: Iterable[int], turns: int) -> None:
@@ -131,7 +148,9 @@ class Fold:
     def _input(self, entry: Entry, *, audio: bool) -> inputs.Input | None:
         if entry.code != "mic":
             return input_of(entry, self.source.audio_of(entry))
-        voice = self._voice
-        if isinstance(voice, RecordedVoice) and frame_of(entry).voice:
-            voice.heard(entry.at)
+        frame = frame_of(entry)
+        if isinstance(self._voice, RecordedVoice) and frame.voice:
+            self._voice.heard(entry.at)
+        if self._near is not None:
+            self._near.near = frame.near
         return inputs.MicFrame((self.source.audio_of(entry) if audio else b"") or SILENT_FRAME)

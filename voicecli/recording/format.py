@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from dataclasses import asdict, replace
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_type_hints
 
 import msgspec
 from msgspec import Raw
@@ -26,11 +26,13 @@ from voicecli.actions import (
     FinishPart,
     Play,
     Send,
+    SetGain,
     StopPlayback,
     Tell,
 )
 from voicecli.audio.pcm import SILENT_FRAME, samples_in
-from voicecli.audio.playback import Heard
+from voicecli.audio.playback import FULL_LEVEL, Gain, Heard
+from voicecli.bargein import Near
 from voicecli.errors import RecordingError
 from voicecli.protocol.codec import SERVER_CODEC, encode
 from voicecli.protocol.events import (
@@ -99,7 +101,7 @@ def decode_header(line: bytes) -> Header:
     """
     try:
         fields = msgspec.json.decode(line, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeError) as exc:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         raise RecordingError("this is not a recording of voicecli", _EXPECTED) from exc
     if fields.get("format") != FORMAT:
         raise RecordingError("this is not a recording of voicecli", _EXPECTED)
@@ -134,17 +136,23 @@ def plain_settings(settings: SessionSettings) -> Values:
 
 
 def settings_of(plain: Mapping[str, Any]) -> SessionSettings:
-    """The inverse of `plain_settings`.
+    """The inverse of `plain_settings`; what it does not know it passes over.
 
     Raises:
         RecordingError: values that no settings have.
     """
-    values = dict(plain)
+    values = {"tools": (), **plain}
+    kinds = get_type_hints(SessionSettings)
     try:
-        values["turn_detection"] = _detection_of(values.get("turn_detection"))
-        values["tools"] = tuple(values.get("tools") or ())
-        return SessionSettings(**values)
-    except (TypeError, ValueError) as exc:
+        checked = {
+            name: _detection_of(value)
+            if name == "turn_detection"
+            else msgspec.convert(value, kinds[name])
+            for name, value in values.items()
+            if name in kinds
+        }
+        return SessionSettings(**checked | {"tools": tuple(checked["tools"])})
+    except (TypeError, ValueError, msgspec.ValidationError) as exc:
         raise RecordingError(f"the recording's settings are damaged: {exc}") from exc
 
 
@@ -153,7 +161,8 @@ def _detection_of(plain: Any) -> TurnDetection:
         return None
     values = dict(plain)
     kind = values.pop("type", "server_vad")
-    return SemanticVad(**values) if kind == "semantic_vad" else ServerVad(**values)
+    made: type[SemanticVad | ServerVad] = SemanticVad if kind == "semantic_vad" else ServerVad
+    return msgspec.convert(values, made)
 
 
 # ---------------------------------------------------------------------------------- lines, written
@@ -174,20 +183,29 @@ def line(at: float, code: str, *values: object) -> bytes:
     return _encode([at, code, *values]) + b"\n"
 
 
-def frame_line(at: float, *, voice: bool, sent: bytes | None, sound: Sound | None) -> bytes:
+def frame_line(
+    at: float,
+    *,
+    voice: bool,
+    near: Near = Near.NOTHING,
+    sent: bytes | None,
+    sound: Sound | None,
+) -> bytes:
     """A microphone frame, and the append that it became.
 
     Args:
         at: its time.
         voice: whether it moved the end of the user's speech.
+        near: what it was to the barge-in, where that is decided here.
         sent: the audio as it went out, None if nothing was sent.
         sound: where the frame is in the user's file; None if it was not kept.
     """
     if sent is None:
-        return line(at, "mic", int(voice))
+        return line(at, "mic", voice + 2 * near)
     if sound is None:
-        return line(at, "mic", int(voice), len(sent))
-    return line(at, "mic", int(voice), len(sent), zlib.crc32(sent), sound.offset, sound.size)
+        return line(at, "mic", voice + 2 * near, len(sent))
+    sums = (len(sent), zlib.crc32(sent))
+    return line(at, "mic", voice + 2 * near, *sums, sound.offset, sound.size)
 
 
 def received_line(at: float, received: inputs.Received, sound: Sound | None) -> bytes:
@@ -220,8 +238,9 @@ def input_line(at: float, an_input: inputs.Input) -> bytes:
             return line(at, "mic_ended")
         case inputs.PartStarted(item_id, index, sounds_at):
             return line(at, "started", item_id, index, sounds_at)
-        case inputs.PartEmitted(item_id, index, first, samples, sounds_at, fade):
-            return line(at, "emitted", item_id, index, first, samples, sounds_at, fade)
+        case inputs.PartEmitted(item_id, index, first, samples, sounds_at, fade, gain):
+            softened = () if gain == FULL_LEVEL else gain
+            return line(at, "emitted", item_id, index, first, samples, sounds_at, fade, *softened)
         case inputs.PartPlayed(item_id, index):
             return line(at, "played", item_id, index)
         case inputs.PlaybackDrained():
@@ -265,6 +284,8 @@ def action_lines(at: float, actions: Sequence[Action], *, with_audio: bool) -> I
                 yield line(at, "play", item_id, index, samples_in(pcm), *sums)
             case FinishPart(item_id, index):
                 yield line(at, "finish_part", item_id, index)
+            case SetGain(gain):
+                yield line(at, "gain", gain)
             case StopPlayback():
                 yield line(at, "stop")
             case CallTool(call_id, name, arguments):
@@ -302,7 +323,7 @@ class Entry(NamedTuple):
             return None
         try:
             return msgspec.json.decode(self.values[position])
-        except (msgspec.MsgspecError, UnicodeError) as exc:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
             raise RecordingError(f"a damaged line at {self.at:.3f} s: {exc}") from exc
 
     @property
@@ -323,7 +344,7 @@ def decode_entry(text: bytes) -> Entry | None:
             values,
             text,
         )
-    except (msgspec.MsgspecError, UnicodeError, ValueError):
+    except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
         return None
 
 
@@ -346,7 +367,9 @@ INPUT_CODES: Final = frozenset(
         "woke",
     }
 )
-ACTION_CODES: Final = frozenset({"send", "play", "finish_part", "stop", "call", "tell", "finish"})
+ACTION_CODES: Final = frozenset(
+    {"send", "play", "finish_part", "gain", "stop", "call", "tell", "finish"}
+)
 OTHER_CODES: Final = frozenset({"mark", "lost", "end"})
 
 _KEYS_BY_NAME: Final = {name: kind for kind, name in _KEYS.items()}
@@ -356,6 +379,7 @@ class Frame(NamedTuple):
     """What a `mic` line says."""
 
     voice: bool
+    near: Near
     was_sent: bool
     sound: Sound | None
     "None where the audio was not kept, or nothing was sent."
@@ -364,9 +388,10 @@ class Frame(NamedTuple):
 def frame_of(entry: Entry) -> Frame:
     """A `mic` entry's values."""
     values = entry.all_values
-    voice = bool(values[0]) if values else False
+    signs = int(values[0]) if values else 0
     sound = Sound(values[3], values[4]) if len(values) >= 5 else None
-    return Frame(voice, len(values) >= 2, sound)
+    near = Near(signs >> 1) if 0 <= signs >> 1 <= Near.HUMMED else Near.NOTHING
+    return Frame(bool(signs & 1), near, len(values) >= 2, sound)
 
 
 def sound_of(entry: Entry) -> Sound | None:
@@ -419,7 +444,8 @@ def _input_of(entry: Entry, audio: bytes) -> inputs.Input | None:  # noqa: C901
         case "started":
             return inputs.PartStarted(*values[:3])
         case "emitted":
-            return inputs.PartEmitted(*values[:6])
+            run = inputs.PartEmitted(*values[:6])
+            return replace(run, gain=Gain(*values[6:9])) if len(values) >= 9 else run
         case "played":
             return inputs.PartPlayed(*values[:2])
         case "drained":

@@ -29,6 +29,9 @@ _LATE_FRAMES: Final = 25
 
 _PARTS_KEPT: Final = 64
 
+_AGAIN_SAMPLES: Final = WIRE_RATE_HZ // 2
+"What a lost device held is played again on the next one: no device holds more than this."
+
 
 class Piece(NamedTuple):
     """Sound of one side."""
@@ -50,14 +53,15 @@ class _Part:
 
     pcm: bytearray = field(default_factory=bytearray)
     first_sample: int = 0
-    "Of what is kept: what was heard is forgotten."
+    "Of what is kept: what was heard is forgotten after a while."
 
     def taken(self, first_sample: int, samples: int) -> bytes:
         start = (first_sample - self.first_sample) * SAMPLE_BYTES
         end = start + samples * SAMPLE_BYTES
         piece = bytes(self.pcm[max(0, start) : end])
-        del self.pcm[:end]
-        self.first_sample = first_sample + samples
+        forgotten = max(0, end // SAMPLE_BYTES - _AGAIN_SAMPLES)
+        del self.pcm[: forgotten * SAMPLE_BYTES]
+        self.first_sample += forgotten
         return piece
 
 
@@ -92,7 +96,7 @@ class HeardAudio:
         part = self._parts.get((run.item_id, run.content_index))
         if part is None:
             return []
-        pcm = part.taken(run.first_sample, run.samples)
+        pcm = run.gain.applied(part.taken(run.first_sample, run.samples))
         if run.fade_samples:
             cut = max(0, len(pcm) - run.fade_samples * SAMPLE_BYTES)
             pcm = pcm[:cut] + faded_out(pcm[cut:])

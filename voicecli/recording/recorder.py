@@ -123,7 +123,9 @@ class Recorder:
             # What was muted was not sent, and is nobody's business.
             kept = SILENT_FRAME if self._conversation.is_muted else pcm
             sound = Sound(self._user_size, len(kept))
-        self._write([frame_line(at, voice=voice, sent=sent, sound=sound)], user=kept)
+        near = self._conversation.near
+        text = frame_line(at, voice=voice, near=near, sent=sent, sound=sound)
+        self._write([text], user=kept)
         return rest
 
     def _received(self, received: inputs.Received, at: float) -> None:

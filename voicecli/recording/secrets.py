@@ -35,15 +35,16 @@ class Censor:
         self._secrets = sorted(forms, key=len, reverse=True)
 
     def clean(self, text: bytes) -> bytes:
-        """JSON text without its secrets; text that is no JSON only loses the known values."""
+        """JSON text without its secrets; text that is no JSON ends with the first secret field."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, REMOVED.encode())
-        if _MAY_HOLD.search(text):
+        if found := _MAY_HOLD.search(text):
             try:
                 return msgspec.json.encode(without_secret_fields(msgspec.json.decode(text)))
-            except (msgspec.MsgspecError, UnicodeError):
-                return text
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                # Where the secret ends cannot be told.
+                return text[: found.end()] + msgspec.json.encode(REMOVED)
         return text
 
 

@@ -36,7 +36,7 @@ def channels_of(layout: Layout) -> int:
 def mixdown(source: Source, layout: Layout) -> Iterator[bytes]:
     """What was heard, from the opening of the connection to the last line, in PCM16 at 24 kHz.
 
-    Blocks of about a second; channels are interleaved.
+    Blocks of a second; channels are interleaved.
 
     Raises:
         RecordingError: a line is damaged beyond use.
@@ -48,8 +48,8 @@ def mixdown(source: Source, layout: Layout) -> Iterator[bytes]:
         at = step.at
         for piece in heard.step(step):
             line.add(piece)
-        if line.waiting_until(at) >= BLOCK_SAMPLES:
-            yield laid_out(line.taken(line.waiting_until(at)), layout)
+        while line.waiting_until(at) >= BLOCK_SAMPLES:
+            yield laid_out(line.taken(BLOCK_SAMPLES), layout)
     for block in line.rest(round(at * WIRE_RATE_HZ)):
         yield laid_out(block, layout)
 

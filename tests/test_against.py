@@ -409,3 +409,67 @@ def test_a_recorded_user_interrupts_the_engine_where_he_did(tmp_path: Path) -> N
         told = [json.loads(line)[2] for line in lines if b'"tell",{"type":"user"' in line]
         words = [report["text"].lower() for report in told if report["final"]]
         assert any("clubs" in text for text in words)
+
+
+def test_what_was_expected_and_did_not_come_fails_the_recording(tmp_path: Path) -> None:
+    original = recorded(tmp_path / "one", seconds=6)
+    own, named = original / "expect.toml", tmp_path / "named.toml"
+    own.write_text('[expect]\nassistant = {contains = "elephant"}\nno_errors = true\n')
+    named.write_text("[[step]]\nsay = 'x'\n[[step]]\nexpect.heard.contains = 'the tide comes in'\n")
+    with (
+        ScriptedServer(answers_all) as server,
+        against(server.url, original, "--json", "--record", tmp_path / "a") as program,
+    ):
+        result, _ = ended(program, 1)
+    assert result["failures"] == [
+        "expected that the assistant says 'elephant': it said 'the tide comes in'"
+    ]
+    with (
+        ScriptedServer(answers_all) as server,
+        against(
+            server.url, original, "--json", "--record", tmp_path / "a", "--expect", named
+        ) as program,
+    ):
+        result, _ = ended(program, 0)
+    assert result["failures"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[[step]]\nsay = 'x'\n", "there is no expectation in it"),
+        ("[expect]\nelephants = 1\n", "elephants"),
+        ("[expect\n", "expect.toml:1"),
+    ],
+)
+def test_a_mistake_in_what_is_expected_shows_before_anything_begins(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    original = recorded(tmp_path / "one", seconds=6)
+    (original / "expect.toml").write_text(text)
+    with against("ws://127.0.0.1:9/", original, "--record", tmp_path / "a") as program:
+        ended(program, 2)
+    assert reason in program.complaint
+
+
+@needs_models
+def test_in_a_hurry_a_recorded_user_has_the_same_talk_each_time(tmp_path: Path) -> None:
+    interrupted(tmp_path / "in" / "one")
+    heard, results = [], []
+    for attempt in ("talk1", "talk2"):  # as long as the other: marks count bytes
+        wav = tmp_path / f"{attempt}.wav"
+        with against(
+            "local", tmp_path / "in", "--fast", "--record", tmp_path / attempt, "--json",
+            "--speaker", str(wav), environment={"VOICECLI_LOCAL__MIND": "rules"},
+        ) as program:  # fmt: skip
+            one, total = ended(program)
+        assert (one["answered"], one["reproduced"], one["off_ms"]) == (2, 1, [0])
+        assert total["seconds"] < one["seconds"] / 2
+        heard.append(wav.read_bytes())
+        result = Path(one["result"])
+        with Recording.open(result) as recording:
+            assert list(Check(recording).differences()) == []
+        # The header says when it was made.
+        results.append((result / "events.jsonl").read_bytes().split(b"\n", 1)[1])
+    assert heard[0] == heard[1]
+    assert results[0] == results[1]

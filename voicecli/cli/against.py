@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from voicecli.cli.expectations import expected_of, load_expectations, unmet
 from voicecli.errors import ConfigError, VoicecliError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from voicecli.cli.wiring import Connect, Plan
     from voicecli.config import BargeIn, Config, Destination, Effective, Local
+    from voicecli.demo.steps import Script
     from voicecli.inputs import Input
     from voicecli.protocol.settings import SessionSettings
     from voicecli.recording.files import Recording
@@ -46,6 +48,7 @@ def run_against(
     speaker: str | None,
     as_json: bool,
     is_fast: bool = False,
+    expect: Path | None = None,
     profile: str | None,
     config: Path | None,
 ) -> int:
@@ -61,6 +64,8 @@ def run_against(
         speaker: as in `talk --speaker`; None: nobody listens.
         as_json: print one JSON object for each recording, and one for all.
         is_fast: do not wait for the time to pass; with the embedded engine only.
+        expect: a demo script whose expectations count for each of them; None: the one in the
+            recording's folder, if there is one.
         profile: a part of the configuration; what it sets goes before what was recorded.
         config: the configuration file; None: the usual one.
 
@@ -78,7 +83,11 @@ def run_against(
         "audio.speaker": speaker or "none",
     }
     effective = configuration.load(flags, path=config, profile=profile)
+    expected = None if expect is None else load_expectations(expect)
+    for path in recordings:
+        expected_of(path, expected)  # a mistake in it shows before anything is begun
     company = _company(effective, timing=timing, folder=record or "")
+    company = replace(company, expected=expected, is_fast=is_fast)
     if is_fast:
         check_fast(company.target.name, company.config.audio)
     is_alone = len(recordings) == 1 and not as_json and not is_fast and _is_drawable()
@@ -126,6 +135,9 @@ class Company:
     names_server: bool
     "Results lie among other recordings, so that their names say who answered."
     at_recorded_times: bool
+    expected: Script | None = None
+    "Whose expectations count; None: those in each recording's folder."
+    is_fast: bool = False
 
     @property
     def config(self) -> Config:
@@ -260,6 +272,7 @@ class _Talk:
 
     def __init__(self, company: Company, recording: Recording, user: User, tally: Tally) -> None:
         from voicecli.cli.recording import free_place
+        from voicecli.demo.witness import Witness
         from voicecli.ui.clean import clean
 
         self._company = company
@@ -270,6 +283,8 @@ class _Talk:
         name = f"{recording.name}-{server}" if company.names_server else recording.name
         self._place = free_place(company.folder / clean(name, one_line=True))
         self._plan = self._planned()
+        self._script = expected_of(recording.path, company.expected)
+        self._witness = Witness()
         self._played: Sequence[Any] = ()
         self._is_through = False
         self._failure = ""
@@ -332,7 +347,7 @@ class _Talk:
                 opened_at=connection.opened_at,
                 on_progress=on_progress,
             )
-            observers = (self._tally, director)
+            observers = (self._tally, self._witness, director)
             session = new_session(plan, conversation, connection, audio, screen, stack, observers)
             deliver_in = _delivery(session)
             self._played = director.played
@@ -350,6 +365,7 @@ class _Talk:
         """What came of it."""
         from voicecli.recording.rerun import Rerun
 
+        script, is_fast = self._script, self._company.is_fast
         return Rerun(
             name=self._recording.name,
             source=str(self._recording.path),
@@ -360,6 +376,9 @@ class _Talk:
             is_through=self._is_through,
             failure=failure or self._failure,
             was_stopped=was_stopped and not self._is_through,
+            unmet=()
+            if script is None
+            else tuple(unmet(script, self._witness, self._played, is_fast=is_fast)),
         )
 
 

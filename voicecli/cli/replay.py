@@ -120,6 +120,16 @@ def replay_command(
             "Latencies are without the models' time.",
         ),
     ] = False,
+    expect: Annotated[
+        Path | None,
+        _option(
+            "--expect",
+            panel=_AGAINST,
+            metavar="SCRIPT",
+            help="What is expected of the new talk: the expectations of a demo script. Default: "
+            "expect.toml in the recording's folder, if there is one.",
+        ),
+    ] = None,
     record: Annotated[
         str | None,
         _option(
@@ -152,11 +162,13 @@ def replay_command(
 
         code = run_against(
             paths, server=against, model=model, timing=timing or "turns", jobs=jobs or 1,
-            record=record, speaker=speaker, as_json=as_json, is_fast=fast, profile=profile,
-            config=config,
+            record=record, speaker=speaker, as_json=as_json, is_fast=fast, expect=expect,
+            profile=profile, config=config,
         )  # fmt: skip
         raise typer.Exit(code)
-    _refuse_without_against(model=model, timing=timing, jobs=jobs, fast=fast or None, record=record)
+    _refuse_without_against(
+        model=model, timing=timing, jobs=jobs, fast=fast or None, expect=expect, record=record
+    )
     if check:
         from voicecli.cli.checking import check_all
 

@@ -71,6 +71,8 @@ class Rerun:
     "Why it could not begin or go on."
     was_stopped: bool = False
     "By whoever sits here."
+    unmet: tuple[str, ...] = ()
+    "What was expected of it and did not come, a sentence each."
 
     @property
     def expected(self) -> int:
@@ -124,7 +126,7 @@ class Rerun:
             return ["stopped"]
         if not self.is_through:
             return [f"the talk ended before all was said: {self.tally.reason or 'no reason given'}"]
-        return [f"turn {number} was not answered" for number in self.unanswered]
+        return [*(f"turn {number} was not answered" for number in self.unanswered), *self.unmet]
 
     def to_plain(self) -> dict[str, Any]:
         """As one object of `--json`."""

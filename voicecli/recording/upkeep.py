@@ -18,7 +18,7 @@ from voicecli.recording.library import LAST, find, is_recording, recordings_in
 
 _ASSISTANT_FILES: Final = ("assistant.pcm", "assistant.pcmu", "assistant.pcma")
 
-OWN_FILES: Final = frozenset({EVENTS_FILE, USER_FILE, *_ASSISTANT_FILES})
+OWN_FILES: Final = frozenset({EVENTS_FILE, USER_FILE, *_ASSISTANT_FILES, "expect.toml"})
 "All files that a recording has."
 
 

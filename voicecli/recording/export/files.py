@@ -165,22 +165,56 @@ def write_flac(path: Path, recording: Recording, layout: Layout, *, force: bool)
         RecordingError: it is there already and `force` is not given, or it cannot be written.
     """
     check_free(path, force=force)
-    library = flac_library()
+    flac_library()
     with _told(path), path.open("wb" if force else "xb") as stream:
-        try:
-            _encode_flac(library, stream, recording, layout)
-        except library.SoundFileError as exc:
-            raise RecordingError(f"cannot write {str(path)!r}: {exc}") from exc
+        _encode_flac(stream, recording, layout)
 
 
-def _encode_flac(library: Any, stream: BinaryIO, recording: Recording, layout: Layout) -> None:
-    with library.SoundFile(
-        stream, "w", samplerate=WIRE_RATE_HZ, channels=channels_of(layout), format="FLAC",
-        subtype="PCM_16", compression_level=_COMPRESSION,
-    ) as sound:  # fmt: skip
+def _encode_flac(stream: BinaryIO, recording: Recording, layout: Layout) -> None:
+    with flac_encoder(stream, channels_of(layout), _COMPRESSION) as sound:
         sound.title, sound.date = recording.name, recording.header.created[:10]
         for block in mixdown(recording, layout):
             sound.buffer_write(block, dtype="int16")
+
+
+@contextmanager
+def flac_encoder(stream: BinaryIO, channels: int, compression: float) -> Iterator[Any]:
+    """A `soundfile.SoundFile` that writes FLAC; the stream is complete when the block is left.
+
+    Raises:
+        ConfigError: the library for it is not installed.
+        OSError: the stream takes no more.
+    """
+    library = flac_library()
+    guarded = _Guarded(stream)
+    try:
+        with library.SoundFile(
+            guarded, "w", samplerate=WIRE_RATE_HZ, channels=channels, format="FLAC",
+            subtype="PCM_16", compression_level=compression,
+        ) as sound:  # fmt: skip
+            yield sound
+    except (AssertionError, library.SoundFileError) as exc:
+        raise guarded.failure or OSError(None, str(exc)) from exc
+    if guarded.failure is not None:
+        raise guarded.failure
+
+
+class _Guarded:
+    """A stream for a library in C, in which nobody can raise: it keeps what went wrong."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.failure: OSError | None = None
+        self.seek = stream.seek
+        self.tell = stream.tell
+        self._stream = stream
+
+    def write(self, content: bytes) -> int:
+        if self.failure is None:
+            try:
+                return self._stream.write(content)
+            except OSError as exc:
+                self.failure = exc
+        return 0
 
 
 def flac_chunks(recording: Recording, layout: Layout) -> Iterator[bytes]:
@@ -189,9 +223,8 @@ def flac_chunks(recording: Recording, layout: Layout) -> Iterator[bytes]:
     Raises:
         ConfigError: the library for it is not installed.
     """
-    library = flac_library()
     with tempfile.TemporaryFile() as stream:
-        _encode_flac(library, stream, recording, layout)
+        _encode_flac(stream, recording, layout)
         stream.seek(0)
         while chunk := stream.read(2**16):
             yield chunk

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
-from voicecli.audio.pcm import WIRE_RATE_HZ, packed, unpacked
-from voicecli.errors import ConfigError
-from voicecli.recording.export.files import flac_library
+from voicecli.audio.pcm import packed, unpacked
+from voicecli.recording.export.files import flac_encoder, has_flac
 from voicecli.recording.export.html import SOUND_CHUNK_BYTES, Sound, page_of
 from voicecli.recording.export.mixdown import mixdown
 from voicecli.recording.export.riff import wav_header
@@ -70,19 +69,14 @@ class _Encoder:
 @contextmanager
 def _encoder(file: BinaryIO) -> Iterator[tuple[_Encoder, Sound]]:
     """An encoder, and the sound that can be read when the block is left."""
-    try:
-        library = flac_library()
-    except ConfigError:
+    if not has_flac():
         encoder = _Encoder(file.write)
         file.write(wav_header(_CHANNELS, 0))
         yield encoder, Sound("audio/wav", WAV_NOTE, _chunks(file))
         file.seek(0)
         file.write(wav_header(_CHANNELS, encoder.position * 2 * _CHANNELS))
         return
-    with library.SoundFile(
-        file, "w", samplerate=WIRE_RATE_HZ, channels=_CHANNELS, format="FLAC", subtype="PCM_16",
-        compression_level=_COMPRESSION,
-    ) as flac:  # fmt: skip
+    with flac_encoder(file, _CHANNELS, _COMPRESSION) as flac:
         encoder = _Encoder(lambda block: flac.buffer_write(block, dtype="int16"))
         yield encoder, Sound("audio/flac", FLAC_NOTE, _chunks(file))
 

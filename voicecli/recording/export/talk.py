@@ -216,7 +216,8 @@ class _Listener:
         "A turn whose item the server has not named yet."
         self._runs: dict[str, list[Run]] = {}
         self._told_at: dict[str, tuple[float, float]] = {}
-        self._told: dict[str, reports.AssistantReport] = {}
+        self._heard_then: dict[str, str] = {}
+        "Of answers that were cut off, the words that were told as heard."
         self._latencies: dict[str, Latency] = {}
         self._barge_ins: dict[str, str] = {}
         self._calls: dict[str, Call] = {}
@@ -235,6 +236,8 @@ class _Listener:
             self._turn_began(entry.value(1))
         elif entry.code == "end":
             self._end = entry.value(0)
+        elif entry.code == "tell":
+            self._take_told(entry.value(0))
         else:
             step = self._fold.take(entry, audio=False)
             if step is not None:
@@ -306,7 +309,6 @@ class _Listener:
                 self._item_id = item_id if item_id.startswith("typed_") else self._item_id
                 self._tell(item_id, at)
             case reports.AssistantReport(item_id=item_id):
-                self._told[item_id] = report
                 self._tell(item_id, at)
                 if report.interrupted:
                     self._barge_ins[item_id] = self._cut_by
@@ -325,6 +327,12 @@ class _Listener:
                 self._notice(at, "error", message, code, source)
             case reports.NoteReport(message=message):
                 self._notice(at, "note", message)
+
+    def _take_told(self, told: object) -> None:
+        """What was told in the talk: words are placed by audio, which may not have been kept."""
+        fields = told if isinstance(told, dict) else {}
+        if fields.get("type") == "assistant" and fields.get("interrupted") is True:
+            self._heard_then[str(fields.get("item_id"))] = str(fields.get("heard_text"))
 
     def _tell(self, item_id: str, at: float) -> None:
         first, _ = self._told_at.get(item_id, (at, at))
@@ -407,10 +415,10 @@ class _Listener:
         )
 
     def _heard_text(self, row: Row) -> str:
-        told = self._told.get(row.item_id)
+        told = self._heard_then.get(row.item_id)
         # What was told then: the estimate gets another one as the speaking rate is learned.
-        if row.interrupted and told is not None and row.text.startswith(told.heard_text):
-            return told.heard_text
+        if row.interrupted and told is not None and row.text.startswith(told):
+            return told
         return self._conversation.transcript.heard_text(row)
 
     def _call_of(self, row: Row) -> Call | None:
@@ -434,7 +442,8 @@ class _Listener:
         header: Header = self._recording.header
         session = self._session
         return Facts(
-            name=self._recording.name,
+            # On disk a name may be bytes that are no text.
+            name=self._recording.name.encode("utf-8", "replace").decode(),
             created=header.created,
             program=header.program,
             server=header.server,

@@ -28,6 +28,7 @@ from voicecli.audio.playback import (
     PlayoutEvent,
     Started,
 )
+from voicecli.bargein import BargeInRules
 from voicecli.conversation import Conversation, Options
 from voicecli.engine import jobs
 from voicecli.engine.dialogue import Dialogue
@@ -42,6 +43,13 @@ FRAME_S = 0.02
 AUTOMATIC = SessionSettings(
     turn_detection=ServerVad(silence_duration_ms=300), transcription_model="whisper-1"
 )
+OURS = SessionSettings(
+    turn_detection=ServerVad(
+        silence_duration_ms=300, create_response=False, interrupt_response=False
+    ),
+    transcription_model="whisper-1",
+)
+"Interruptions and answers are up to the client."
 MANUAL = SessionSettings(turn_detection=None, transcription_model="whisper-1")
 
 
@@ -62,9 +70,11 @@ class Pair:
         wanted: SessionSettings = AUTOMATIC,
         words: Sequence[str] = (),
         observe: Callable[[Conversation], Observer] | None = None,
+        rules: BargeInRules | None = None,
     ) -> None:
         self.at = 0.0
-        self.conversation = Conversation(Options(settings=wanted, server="local"))
+        options = Options(settings=wanted, server="local", barge_in=rules or BargeInRules())
+        self.conversation = Conversation(options)
         self.observers = [] if observe is None else [observe(self.conversation)]
         self.dialogue = Dialogue(counted_ids())
         self.playout = Playout()
@@ -103,6 +113,8 @@ class Pair:
                     self.playout.enqueue(item_id, content_index, pcm)
                 case actions.FinishPart(item_id, content_index):
                     self.playout.finish(item_id, content_index)
+                case actions.SetGain(gain):
+                    self.playout.set_gain(gain)
                 case actions.StopPlayback():
                     heard = tuple(self.playout.flush(self.at))
                     self._report()
@@ -223,8 +235,8 @@ def _as_input(event: PlayoutEvent) -> inputs.Input:
             return inputs.PartStarted(item_id, content_index, at)
         case Finished(item_id, content_index):
             return inputs.PartPlayed(item_id, content_index)
-        case Emitted(item_id, content_index, first, samples, at, fade):
-            return inputs.PartEmitted(item_id, content_index, first, samples, at, fade)
+        case Emitted(item_id, content_index, first, samples, at, fade, gain):
+            return inputs.PartEmitted(item_id, content_index, first, samples, at, fade, gain)
         case Drained():
             return inputs.PlaybackDrained()
 

@@ -32,7 +32,7 @@ from helpers_conversation import (
 )
 
 from voicecli import inputs
-from voicecli.actions import Finish, FinishPart, Play, StopPlayback
+from voicecli.actions import Finish, FinishPart, Play, SetGain, StopPlayback
 from voicecli.audio.pcm import FRAME_BYTES, SILENT_FRAME, WIRE_RATE_HZ, packed
 from voicecli.audio.playback import Drained, Emitted, Finished, Playout, PlayoutEvent, Started
 from voicecli.audio.resample import convert
@@ -199,6 +199,8 @@ class Maker:
                 case FinishPart(item_id, index):
                     self._playout.finish(item_id, index)
                     self._report()
+                case SetGain(gain):
+                    self._playout.set_gain(gain)
                 case StopPlayback():
                     heard = self._playout.flush(self.at)
                     self._report()
@@ -282,8 +284,8 @@ def _reported(event: PlayoutEvent) -> inputs.Input:
     match event:
         case Started(item_id, index, at):
             return inputs.PartStarted(item_id, index, at)
-        case Emitted(item_id, index, first, samples, at, fade):
-            return inputs.PartEmitted(item_id, index, first, samples, at, fade)
+        case Emitted(item_id, index, first, samples, at, fade, gain):
+            return inputs.PartEmitted(item_id, index, first, samples, at, fade, gain)
         case Finished(item_id, index):
             return inputs.PartPlayed(item_id, index)
         case Drained():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from voicecli import inputs
 from voicecli.actions import StopPlayback
 from voicecli.audio.playback import Heard
+from voicecli.bargein import BargeInRules
 from voicecli.conversation import Conversation, Options
 from voicecli.protocol import events
 from voicecli.protocol.objects import Item, Response, Session
@@ -17,18 +18,26 @@ SAMPLES_PER_S = 24_000
 class Talk:
     """A real conversation, brought about by what a server and a speaker would send."""
 
-    def __init__(self, *, manual: bool = False, connected: bool = True) -> None:
-        settings = SessionSettings(
-            turn_detection=None if manual else ServerVad(), transcription_model="a model"
+    def __init__(
+        self,
+        *,
+        manual: bool = False,
+        connected: bool = True,
+        rules: BargeInRules = BargeInRules(),  # noqa: B008
+    ) -> None:
+        by_server = rules.mode == "server"
+        self.detection = (
+            None if manual else ServerVad(create_response=by_server, interrupt_response=by_server)
         )
-        self.conversation = Conversation(Options(settings=settings))
+        settings = SessionSettings(turn_detection=self.detection, transcription_model="a model")
+        self.conversation = Conversation(Options(settings=settings, barge_in=rules))
         self.manual = manual
         self.at = 0.0
         if connected:
             self.connect()
 
     def connect(self) -> None:
-        detection = None if self.manual else ServerVad().to_wire()
+        detection = None if self.detection is None else self.detection.to_wire()
         session = Session({"audio": {"input": {"turn_detection": detection}}})
         self.server(events.SessionCreated(session=session))
         self.server(events.SessionUpdated(session=session))

@@ -10,7 +10,7 @@ from typing import Any
 from helpers_conversation import AUTOMATIC, session_created, session_updated
 
 from voicecli.audio.playback import Heard
-from voicecli.audio.ports import SpeakerReport
+from voicecli.audio.ports import DevicesReport, SpeakerReport
 from voicecli.conversation import Conversation, Options
 from voicecli.errors import VoicecliError
 from voicecli.inputs import Input, Received
@@ -120,6 +120,9 @@ class HandSpeaker:
     def finish(self, item_id: str, content_index: int) -> None:
         self.played.add((item_id, content_index))
 
+    def set_gain(self, gain: float) -> None:
+        self.played.add(gain)
+
     def stop(self) -> list[Heard]:
         return self.account
 
@@ -127,6 +130,17 @@ class HandSpeaker:
         return self.account
 
     async def close(self) -> None: ...
+
+
+class HandDevices:
+    """Devices that go away when the test says so."""
+
+    def __init__(self) -> None:
+        self.missing = ""
+        self.report: Callable[[DevicesReport], None] = lambda report: None
+
+    async def start(self, report: Callable[[DevicesReport], None]) -> None:
+        self.report = report
 
 
 class HandScreen:
@@ -172,6 +186,7 @@ class Table:
         self.link = ScriptedLink()
         self.microphone = microphone or HandMicrophone()
         self.speaker = HandSpeaker()
+        self.devices = HandDevices()
         self.screen = HandScreen(wants_drawing=wants_drawing)
         asked_for = Options(**{"settings": AUTOMATIC} | options)
         self.conversation = Conversation(asked_for)
@@ -182,6 +197,7 @@ class Table:
             speaker=self.speaker,
             screen=self.screen,
             tools=tools or Functions(),
+            devices=self.devices,
             clock=clock,
         )
         detection = asked_for.settings.turn_detection

@@ -17,6 +17,11 @@ KNOWN_EXTRAS = {
     ("RealtimeSessionCreateRequest", "id"),
     ("RealtimeSessionCreateRequest", "object"),
     ("RealtimeSessionCreateRequest", "expires_at"),
+    ("RealtimeTranscriptionSessionCreateRequest", "id"),
+    ("RealtimeTranscriptionSessionCreateRequest", "object"),
+    ("RealtimeTranscriptionSessionCreateRequest", "expires_at"),
+    # `semantic_vad` is documented for these sessions as well; their type knows its name only.
+    ("RealtimeTranscriptionSessionTurnDetection", "eagerness"),
 }
 
 
@@ -66,3 +71,11 @@ def _unknown(value: Any, path: str) -> list[str]:
         for index, one in enumerate(value):
             found += _unknown(one, f"{path}[{index}]")
     return found
+
+
+def event_names() -> dict[str, list[str]]:
+    """The types of all events, of the `client` and of the `server`."""
+    return {
+        "client": list(_members("client", RealtimeClientEvent)),
+        "server": list(_members("server", RealtimeServerEvent)),
+    }

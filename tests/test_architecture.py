@@ -23,6 +23,8 @@ EDGES = {
     "voicecli.audio.files",
     "voicecli.audio.pacing",
     "voicecli.audio.scripted",
+    "voicecli.audio.watching",
+    "voicecli.demo.builtin",
     "voicecli.demo.fast",
     "voicecli.demo.load",
     "voicecli.engine.acting",
@@ -52,6 +54,7 @@ EDGES = {
     "voicecli.engine.voices",
     "voicecli.engine.whisper",
     "voicecli.recording.export.files",
+    "voicecli.recording.export.flac",
     "voicecli.recording.export.pages",
     "voicecli.recording.files",
     "voicecli.recording.library",
@@ -64,6 +67,7 @@ EDGES = {
     "voicecli.ui.lines",
     "voicecli.ui.replay_screen",
     "voicecli.ui.screen",
+    "voicecli.ui.still",
     "voicecli.ui.terminal",
 }
 "All other modules are pure; a new one is, until it is written down here."
@@ -138,7 +142,7 @@ DOORS = {
         "voicecli.engine.sessions",
     ],
     "sounddevice": ["voicecli.audio.devices"],
-    "soundfile": ["voicecli.recording.export.files"],
+    "soundfile": ["voicecli.recording.export.flac"],
     "rich": ["voicecli.ui", "voicecli.cli"],
     "typer": ["voicecli.cli"],
     "platformdirs": ["voicecli.config", "voicecli.engine.store", "voicecli.recording.files"],

@@ -5,11 +5,14 @@ import re
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from voicecli.bargein import BargeInRules
 from voicecli.config import (
     OPENAI_URL,
     Audio,
+    BargeIn,
     Config,
     Destination,
     Server,
@@ -227,6 +230,18 @@ def test_the_defaults_are_a_spoken_talk_with_a_transcript():
 )
 def test_turns_end_as_the_configuration_says(vad, is_local, detection):
     assert session_settings(Config(vad=vad), is_local=is_local).turn_detection == detection
+
+
+@pytest.mark.parametrize("vad", ["server", "semantic"])
+@pytest.mark.parametrize("mode", ["local", "off"])
+def test_where_we_decide_on_interruptions_the_server_neither_interrupts_nor_answers(mode, vad):
+    config = Config(vad=Vad(mode=vad), barge_in=BargeIn(mode=mode))
+    detection = session_settings(config, is_local=False).turn_detection
+    assert (detection.create_response, detection.interrupt_response) == (False, False)
+
+
+def test_the_rules_of_barge_in_are_those_of_the_configuration():
+    assert BargeInRules(**msgspec.structs.asdict(BargeIn())) == BargeInRules()
 
 
 def test_a_silence_too_short_for_the_model_to_speak_unasked_is_refused():

@@ -536,6 +536,43 @@ def test_a_whole_spoken_message_of_the_user_is_understood() -> None:
     assert talk.job(Answer).messages[-1] == Message("user", "Go.")
 
 
+@pytest.mark.parametrize(("law", "wire_bytes"), [("pcm", 48), ("pcmu", 8), ("pcma", 8)])
+def test_a_message_of_several_parts_is_understood_in_its_order(law: str, wire_bytes: int) -> None:
+    kind = "audio/pcm" if law == "pcm" else f"audio/{law}"
+    wire = {"type": kind, "rate": 24000} if law == "pcm" else {"type": kind}
+    talk = Talk({"audio": {"input": {"format": wire}}})
+    sounds = [bytes([index + 1] * wire_bytes * ms) for index, ms in enumerate((1000, 500))]
+    spoken = [
+        {"type": "input_audio", "audio": base64.b64encode(one).decode(), "transcript": None}
+        for one in sounds
+    ]
+    typed = [{"type": "input_text", "text": text} for text in ("Listen:", "And answer.")]
+    content = [typed[0], *spoken, typed[1]]
+    told = create(talk, {"type": "message", "role": "user", "content": content})
+    assert [one["type"] for one in told[0]["item"]["content"]] == [
+        *("input_text", "input_audio", "input_audio", "input_text"),
+    ]
+    talk.understand("Two sounds.")
+    item_id = told[0]["item"]["id"]
+    item = talk.send("conversation.item.retrieve", item_id=item_id)[0]["item"]
+    lengths = [len(base64.b64decode(one.get("audio") or "")) / 48 for one in item["content"]]
+    assert lengths == [0, 1000, pytest.approx(500, abs=1), 0]
+    assert [one.get("transcript") for one in item["content"][1:3]] == ["Two sounds.", None]
+    talk.send("response.create")
+    assert talk.job(Answer).messages[-1] == Message("user", "Listen: Two sounds. And answer.")
+
+
+def test_a_part_without_audio_is_understood_by_its_transcript() -> None:
+    talk = Talk()
+    content = [
+        {"type": "input_audio", "transcript": "Go."},
+        {"type": "input_audio", "transcript": "Stop."},
+    ]
+    create(talk, {"type": "message", "role": "user", "content": content})
+    talk.send("response.create")
+    assert talk.job(Answer).messages[-1] == Message("user", "Go. Stop.")
+
+
 def test_deleted_items_are_forgotten() -> None:
     talk = Talk()
     create(talk, message("a", id="a"))

@@ -138,3 +138,47 @@ def test_the_readme_tells_the_exit_codes_that_there_are():
     codes = {kind.exit_code for kind in kinds} - {1}
     told = (ROOT / "README.md").read_text(encoding="utf-8").partition("tells how it ended: ")[2]
     assert set(map(int, re.findall(r"\d", told.partition("\n\n")[0]))) == codes | {0}
+
+
+TESTS = {
+    name
+    for path in (ROOT / "tests").glob("test_*.py")
+    for name in re.findall(
+        r"^(?:async )?def test_(\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+}
+
+
+def rows_with_tests(text: str) -> list[tuple[str, list[str]]]:
+    """The rows of all tables whose last column is called "test…": the row, and the names in it."""
+    rows = []
+    for table in re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE):
+        head, _, *body = table.splitlines()
+        if head.split("|")[-2].strip().startswith("test"):
+            names = [re.findall(r"`([a-z]\w+)`", one.split("|")[-2]) for one in body]
+            rows += list(zip(body, names, strict=True))
+    return rows
+
+
+@pytest.mark.parametrize("name", ["engine.md", "engine-protocol.md"])
+def test_each_row_names_tests_that_exist(name):
+    rows = rows_with_tests((DOCS / name).read_text(encoding="utf-8"))
+    assert len(rows) > 10
+    assert {row: [one for one in names if one not in TESTS] for row, names in rows} == {
+        row: [] for row, _ in rows
+    }
+    assert [
+        row for row, names in rows if not names and "tests/" not in row and ".py" not in row
+    ] == []
+
+
+def test_every_event_of_the_api_has_its_row_or_is_said_never_to_be_sent():
+    from openai_types import event_names
+
+    text = (DOCS / "engine-protocol.md").read_text(encoding="utf-8")
+    sections = dict(one.split("\n", 1) for one in text.split("\n## ")[1:])
+    for side, names in event_names().items():
+        table, _, never = sections[f"{side.title()} events"].partition("Never sent:")
+        told = re.findall(r"^\| `([\w.]+)` \|", table, flags=re.MULTILINE)
+        told += re.findall(r"`([\w.]+)`", never)
+        assert sorted(told) == sorted(names)

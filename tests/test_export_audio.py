@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import signal
 import struct
 import sys
 import tracemalloc
 import wave
 from itertools import pairwise
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -26,9 +27,11 @@ from voicecli.recording.export.files import (
     write_flac,
     write_wav,
 )
+from voicecli.recording.export.flac import flac_encoder
 from voicecli.recording.export.mixdown import Layout, TimeLine, laid_out, mixdown
 from voicecli.recording.export.riff import HEADER_BYTES, LARGEST_RIFF, wav_header
 from voicecli.recording.files import Recording
+from voicecli.recording.format import Header, encode_header, line
 from voicecli.recording.heard import Piece, Side
 
 TURNS = [Exchange(1.0, 4000, cut_after_ms=1000), Exchange(5.0, 2000)]
@@ -70,6 +73,61 @@ def test_the_left_channel_is_what_the_microphone_gave_where_it_was_spoken(record
 
 def test_the_sound_is_as_long_as_the_talk(recording):
     assert len(stereo(recording)) == pytest.approx(recording.duration_s * WIRE_RATE_HZ, abs=1)
+
+
+def test_an_hour_in_which_nothing_happens_is_laid_out_in_blocks(tmp_path):
+    header = Header(created="c", program="p", server="s", settings={})
+    lines = [encode_header(header), line(1.0, "woke"), line(3601.0, "woke")]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    with Recording.open(tmp_path) as recording:
+        sizes = [len(block) for block in mixdown(recording, "stereo")]
+    assert max(sizes) <= 4 * WIRE_RATE_HZ
+    assert sum(sizes) == 4 * WIRE_RATE_HZ * 3601
+
+
+class _Full(io.BytesIO):
+    """A stream on a disk that is full after a while."""
+
+    def write(self, content: Any) -> int:
+        if self.tell() + len(content) > 3000:
+            raise OSError(28, "No space left on device")
+        return super().write(content)
+
+
+def test_a_full_disk_ends_flac_with_what_is_wrong_and_nothing_is_printed(recording, capfd):
+    with (
+        pytest.raises(OSError, match="No space left on device"),
+        flac_encoder(_Full(), 2, 0.5) as write,
+    ):
+        for block in mixdown(recording, "stereo"):
+            write(block)
+    assert capfd.readouterr().err == ""
+
+
+class _Interrupted(io.BytesIO):
+    """A stream at which Ctrl-C comes while it is written to."""
+
+    writes = 0
+
+    def write(self, content: Any) -> int:
+        self.writes += 1
+        if self.writes == 30:
+            signal.raise_signal(signal.SIGINT)
+        return super().write(content)
+
+
+def test_an_interrupt_within_the_library_is_not_lost_and_leaves_a_valid_file(recording, capfd):
+    stream = _Interrupted()
+    blocks = 0
+    with pytest.raises(KeyboardInterrupt), flac_encoder(stream, 2, 0.5) as write:
+        for block in mixdown(recording, "stereo"):
+            write(block)
+            blocks += 1
+    assert 0 < blocks < recording.duration_s - 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert capfd.readouterr().err == ""
+    sound, _ = soundfile.read(io.BytesIO(stream.getvalue()))
+    assert len(sound) == (blocks + 1) * WIRE_RATE_HZ
 
 
 def test_one_side_alone_and_both_mixed_come_of_the_same_samples(recording):

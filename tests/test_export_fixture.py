@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -285,6 +286,24 @@ def test_what_is_there_is_written_over_only_if_it_is_a_fixture_and_that_is_wante
     with pytest.raises(RecordingError, match="no fixture"):
         fixture_of(made, other, force=True)
     assert (other / "mine.txt").exists()
+
+
+def test_no_recording_is_written_over_not_even_the_one_it_is_made_of(made, tmp_path):
+    path = tmp_path / "mine"
+    shutil.copytree(made, path)
+    before = (path / "events.jsonl").read_bytes()
+    with pytest.raises(RecordingError, match="no fixture"):
+        fixture_of(path, path, force=True)
+    with pytest.raises(RecordingError, match="no fixture"):
+        fixture_of(made, path, force=True)
+    assert (path / "events.jsonl").read_bytes() == before
+    with pytest.raises(RecordingError, match="is no name"):
+        fixture_of(made, Path(tmp_path.anchor), force=True)
+
+
+def test_turns_in_the_wrong_order_are_refused(made, tmp_path):
+    with pytest.raises(RecordingError, match="turn 2 comes after turn 1"):
+        fixture_of(made, tmp_path / "small", from_turn=2, to_turn=1)
 
 
 def test_the_test_beside_it_is_one_and_finds_the_recording(made, tmp_path):

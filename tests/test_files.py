@@ -285,6 +285,32 @@ def test_a_part_finished_after_it_was_heard_is_told_at_once():
     assert [type(report) for report in run(main)] == [Finished]
 
 
+def test_what_is_held_waits_and_goes_on_with_the_next_sample(tmp_path):
+    path = tmp_path / "out.wav"
+
+    async def main():
+        speaker, reports = WavSpeaker(path, clock=clock), []
+        await speaker.start(reports.append)
+        speaker.play("a", 0, loud(12_000))
+        speaker.finish("a", 0)
+        await asyncio.sleep(0.2)
+        speaker.set_gain(0.0)
+        await asyncio.sleep(1.0)
+        (held,) = speaker.heard()
+        speaker.set_gain(1.0)
+        await asyncio.sleep(0.5)
+        await speaker.close()
+        return held, reports
+
+    held, reports = run(main)
+    assert held.emitted_samples == pytest.approx(4920, abs=1)
+    assert sum(one.samples for one in reports if isinstance(one, Emitted)) == 12_000
+    assert [one for one in reports if isinstance(one, Finished)]
+    samples = np.frombuffer(written(path), "<i2")
+    silent = np.diff(np.flatnonzero(samples)).max()
+    assert silent == pytest.approx(24_000 - 120, abs=10)
+
+
 def test_stopping_cuts_exactly_now(tmp_path):
     path = tmp_path / "out.wav"
 

@@ -96,3 +96,11 @@ def test_frames_that_were_not_sent_are_silence_and_take_their_time() -> None:
     assert frame(heard, 0.02, sent=False) == []
     (piece,) = frame(heard, 0.04)
     assert piece.position == 480
+
+
+def test_a_device_that_was_lost_is_followed_by_one_that_begins_a_little_before() -> None:
+    heard = HeardAudio()
+    happens(heard, inputs.Woke(), actions=[Play("a", 0, samples(*range(1, 41)))])
+    happens(heard, inputs.PartEmitted("a", 0, 0, 30, 1.0))
+    (piece,) = happens(heard, inputs.PartEmitted("a", 0, 25, 15, 3.0))
+    assert piece == Piece("assistant", 72_000, samples(*range(26, 41)))

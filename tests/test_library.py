@@ -39,6 +39,11 @@ def test_what_is_not_there_or_not_clear_says_what_there_is(tmp_path: Path) -> No
     assert refused.value.hint == "did you mean 'morning'?"
 
 
+def test_a_recording_is_no_folder_of_recordings(tmp_path: Path) -> None:
+    make(tmp_path, "a")
+    assert recordings_in(tmp_path / "a") == []
+
+
 def test_the_whole_name_wins_over_the_start_of_another(tmp_path: Path) -> None:
     make(tmp_path, "morning", "mornings")
     assert find("morning", tmp_path).name == "morning"

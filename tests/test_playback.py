@@ -1,11 +1,21 @@
+import math
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicecli.audio.pcm import samples_in, unpacked
-from voicecli.audio.playback import Drained, Emitted, Finished, Heard, Playout, Started
+from voicecli.audio.pcm import SAMPLE_BYTES, samples_in, unpacked
+from voicecli.audio.playback import (
+    Drained,
+    Emitted,
+    Finished,
+    Gain,
+    Heard,
+    Playout,
+    Started,
+    faded_out,
+)
 
 RATE_HZ = 1000
 "One sample a millisecond: positions read like times."
@@ -408,3 +418,238 @@ def test_no_sample_is_lost_doubled_or_out_of_order(steps, holds, latency_ms):
     assert all(got <= wanted for got, wanted in zip(sounding, expected, strict=True))
     if not any(step == "flush" and fade for step, fade in steps):
         assert sounding == expected
+
+
+# ------------------------------------------------------------------------------------ soft and held
+
+
+def wire_playout():
+    return Playout(24_000)
+
+
+def test_a_ducked_answer_goes_down_over_five_milliseconds_and_counts_as_heard():
+    queue = wire_playout()
+    queue.enqueue("a", 0, loud(2400))
+    queue.take(480, 0.0)
+    queue.set_gain(0.25)
+    soft = list(unpacked(queue.take(480, 0.02)))
+    assert soft[0] == 993
+    assert soft[59] == 625
+    assert soft[119:] == [250] * 361
+    assert soft[:120] == sorted(soft[:120], reverse=True)
+    assert queue.heard(1.0)[0].emitted_samples == 960
+    queue.set_gain(1.0)
+    back = list(unpacked(queue.take(480, 0.04)))
+    assert back[119:] == [1000] * 361
+
+
+def test_a_held_answer_goes_on_with_the_next_sample_and_what_waited_is_not_heard():
+    queue = wire_playout()
+    sound = b"".join(n.to_bytes(2, "little") for n in range(1, 4801))
+    queue.enqueue("a", 0, sound)
+    queue.take(480, 0.0)
+    queue.set_gain(0.0)
+    down = list(unpacked(queue.take(480, 0.02)))
+    assert down[120:] == [0] * 360
+    assert queue.take(48_000, 0.04) == bytes(96_000)
+    assert queue.is_paused
+    assert queue.heard(5.0) == [Heard("a", 0, 4800, 600)]
+    queue.set_gain(1.0)
+    up = list(unpacked(queue.take(480, 2.04)))
+    assert up[0] == 601 // 120
+    assert up[119:] == list(range(720, 1081))
+    assert queue.underflows == 0
+    runs = [one for one in queue.drain_events() if isinstance(one, Emitted)]
+    assert [(one.first_sample, one.samples, one.gain) for one in runs] == [
+        (0, 480, Gain(1.0, 1.0, 0)),
+        (480, 120, Gain(1.0, 0.0, 120)),
+    ]
+
+
+def test_holding_what_has_not_begun_keeps_it_whole():
+    queue = wire_playout()
+    queue.set_gain(0.0)
+    queue.enqueue("a", 0, loud(480))
+    assert queue.take(480, 0.0) == bytes(960)
+    assert queue.flush(0.1) == [Heard("a", 0, 480, 0)]
+    queue.enqueue("b", 0, loud(480))
+    assert queue.take(480, 0.2) == loud(480)
+
+
+def test_a_stop_of_what_was_held_and_turned_up_again_has_nothing_to_fade():
+    queue = wire_playout()
+    queue.enqueue("a", 0, loud(2400))
+    queue.take(480, 0.0)
+    queue.set_gain(0.0)
+    queue.take(480, 0.02)
+    queue.set_gain(0.0)
+    assert queue.is_paused
+    queue.set_gain(1.0)
+    assert queue.flush(0.04) == [Heard("a", 0, 2400, 600)]
+    assert queue.take(480, 0.04) == bytes(960)
+
+
+def test_a_stop_while_soft_fades_from_there_and_the_next_answer_is_at_full_level():
+    queue = wire_playout()
+    queue.enqueue("a", 0, loud(2400))
+    queue.set_gain(0.5)
+    assert queue.take(480, 0.0) == loud(480, 500)
+    assert queue.flush(0.02)[0].emitted_samples == 480 + 96
+    queue.enqueue("b", 0, loud(480))
+    rest = queue.take(480, 0.02)
+    assert rest[:192] == faded_out(loud(96, 500))
+    assert rest[192:] == loud(384)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["take", "take", "enqueue", "gain", "flush", "finish"]),
+            st.integers(1, 700),
+            st.sampled_from([0.0, 0.1259, 0.5, 1.0]),
+        ),
+        max_size=40,
+    )
+)
+def test_the_runs_give_again_what_the_device_got_however_it_was_turned_down(steps):
+    queue = wire_playout()
+    given_pcm: dict[str, bytes] = {}
+    part, device = 0, b""
+    seed = 1
+    for what, amount, gain in steps:
+        match what:
+            case "take":
+                device += queue.take(amount, samples_in(device) / 24_000)
+            case "enqueue":
+                values = [(seed * 7919 + k * 104_729) % 60_000 - 30_000 for k in range(amount * 3)]
+                seed += 1
+                pcm = b"".join(one.to_bytes(2, "little", signed=True) for one in values)
+                given_pcm[f"{part}"] = given_pcm.get(f"{part}", b"") + pcm
+                queue.enqueue(f"{part}", 0, pcm)
+            case "gain":
+                queue.set_gain(gain)
+            case "finish":
+                queue.finish(f"{part}", 0)
+                part += 1
+            case "flush":
+                queue.flush(samples_in(device) / 24_000)
+                part += 1
+    queue.set_gain(1.0)
+    while queue.pending_samples:
+        device += queue.take(480, samples_in(device) / 24_000)
+    device += queue.take(480, samples_in(device) / 24_000)
+    again = bytearray(len(device))
+    for run in queue.drain_events():
+        if isinstance(run, Emitted):
+            first = run.first_sample * SAMPLE_BYTES
+            pcm = given_pcm[run.item_id][first : first + run.samples * SAMPLE_BYTES]
+            pcm = run.gain.applied(pcm)
+            cut = (run.samples - run.fade_samples) * SAMPLE_BYTES
+            pcm = pcm[:cut] + faded_out(pcm[cut:])
+            start = round(run.at * 24_000) * SAMPLE_BYTES
+            again[start : start + len(pcm)] = pcm
+    assert bytes(again) == device
+
+
+# --- a device that is gone ----------------------------------------------------------------------
+
+
+def test_what_had_not_left_a_lost_device_is_handed_out_again():
+    queue = playout()
+    queue.enqueue("a", 0, loud(30, 1))
+    queue.enqueue("b", 0, loud(20, 2))
+    device = Device(queue, latency_s=0.010)
+    device.run(10, 10, 10, 10)
+    queue.rewind(0.035)  # 10 ms in the device: 25 samples have left it
+    assert queue.pending_samples == 25
+    assert queue.heard(0.035) == [Heard("a", 0, 30, 25), Heard("b", 0, 20, 0)]
+    assert queue.take(25, 5.0) == loud(5, 1) + loud(20, 2)
+    assert queue.heard(9.0) == [Heard("b", 0, 20, 20)]
+
+
+def test_a_lost_device_is_an_interruption_that_nothing_was_lost_in():
+    queue = playout()
+    queue.enqueue("a", 0, loud(30, 1))
+    Device(queue).run(20)
+    queue.rewind(0.012)
+    assert queue.flush(0.5, 0) == [Heard("a", 0, 30, 12)]
+    assert queue.take(10, 1.0) == bytes(20)
+
+
+def test_the_runs_of_a_lost_device_end_with_what_had_left_it():
+    queue = playout()
+    queue.enqueue("a", 0, loud(30, 1))
+    Device(queue).run(20)
+    queue.rewind(0.012)
+    queue.take(30, 4.0)
+    runs = [one for one in queue.drain_events() if isinstance(one, Emitted)]
+    assert [(run.first_sample, run.samples, run.at) for run in runs] == [(0, 12, 0), (12, 18, 4)]
+
+
+def test_what_was_told_to_be_heard_whole_is_played_again_and_told_no_second_time():
+    queue = playout()
+    queue.enqueue("a", 0, loud(10, 1))
+    queue.finish("a", 0)
+    Device(queue, latency_s=0.020).run(10)
+    queue.rewind(0.021)
+    assert queue.take(20, 1.0) == loud(9, 1) + bytes(22)
+    told = [one for one in queue.drain_events() if isinstance(one, Finished)]
+    assert len(told) == 1
+
+
+def test_the_fade_of_an_interruption_is_not_played_on_the_next_device():
+    queue = playout()
+    queue.enqueue("a", 0, loud(30, 1000))
+    queue.take(10, 0.0)
+    queue.flush(0.0, 8)
+    queue.rewind(0.0)
+    assert queue.take(10, 1.0) == bytes(20)
+
+
+def test_an_answer_that_is_held_stays_so_on_the_next_device():
+    queue = wire_playout()
+    queue.enqueue("a", 0, loud(2400))
+    queue.take(480, 0.0)
+    queue.set_gain(0.0)
+    queue.take(480, 0.02)
+    queue.rewind(0.015)
+    assert queue.take(480, 1.0)[240:] == bytes(720)
+    queue.set_gain(1.0)
+    rest = b"".join(queue.take(480, 2.0 + 0.02 * block) for block in range(6))
+    assert rest.endswith(loud(100) + bytes(len(rest) - len(rest.rstrip(b"\0"))))
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["take", "lose", "enqueue"]), st.integers(1, 60)), max_size=30
+    )
+)
+def test_however_often_devices_are_lost_every_sample_leaves_one_of_them(steps):
+    queue, wanted, now = playout(), b"", 0.0
+    left = b""
+    latest: list[tuple[float, bytes]] = []
+    for number, (what, amount) in enumerate(steps):
+        if what == "enqueue":
+            pcm = b"".join((number * 100 + k + 1).to_bytes(2, "little") for k in range(amount))
+            wanted += pcm
+            queue.enqueue("a", 0, pcm)
+        elif what == "take":
+            latest.append((now + 0.03, queue.take(amount, now + 0.03)))
+            now += amount / RATE_HZ
+        else:
+            queue.rewind(now)
+            left += played_by(latest, now)
+            latest, now = [], now + 1.0
+    latest += [(now + 0.03, queue.take(len(wanted) + 1, now + 0.03))]
+    left += played_by(latest, now + 99.0)
+    assert left == wanted
+
+
+def played_by(blocks, at):
+    """The samples that are no silence and had left the device."""
+    played = b""
+    for begins_at, block in blocks:
+        samples = min(samples_in(block), max(0, math.floor((at - begins_at) * RATE_HZ + 1e-6)))
+        pieces = (block[2 * k : 2 * k + 2] for k in range(samples))
+        played += b"".join(piece for piece in pieces if any(piece))
+    return played

@@ -88,6 +88,10 @@ class TapeSpeaker:
     def finish(self, item_id: str, content_index: int) -> None:
         self._playout.finish(item_id, content_index)
 
+    def set_gain(self, gain: float) -> None:
+        self.run()
+        self._playout.set_gain(gain)
+
     def stop(self) -> list[Heard]:
         self.run()
         return self._playout.flush(self._clock())

@@ -6,17 +6,20 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_fakes import clip
-from helpers_pair import AUTOMATIC, MANUAL, SAMPLES_PER_MS, Pair, speech
+from helpers_pair import AUTOMATIC, MANUAL, OURS, SAMPLES_PER_MS, Pair, speech
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicecli import inputs
-from voicecli.actions import Finish
+from voicecli.actions import Finish, SetGain
+from voicecli.bargein import BargeInRules
 from voicecli.conversation import Conversation, Options
 from voicecli.engine import jobs
 from voicecli.errors import ConnectionFailed
@@ -24,11 +27,13 @@ from voicecli.protocol import events
 from voicecli.protocol.codec import SERVER_CODEC
 from voicecli.protocol.settings import SessionSettings
 from voicecli.recording.check import Check
+from voicecli.recording.export.talk import talk_of
 from voicecli.recording.files import Recording
 from voicecli.recording.fold import Fold
 from voicecli.recording.format import Header, Keeps, plain_settings
 from voicecli.recording.heard import HeardAudio
 from voicecli.recording.recorder import Recorder
+from voicecli.reports import BargeInReport, FalseAlarmReport
 
 KEY = "sk-0123456789abcdef"
 
@@ -65,10 +70,14 @@ def header_for(wanted: SessionSettings, audio: Keeps = "both", **options: Any) -
 
 @contextmanager
 def recorded(
-    wanted: SessionSettings = AUTOMATIC, audio: Keeps = "both", words: list[str] | None = None
+    wanted: SessionSettings = AUTOMATIC,
+    audio: Keeps = "both",
+    words: list[str] | None = None,
+    rules: BargeInRules | None = None,
 ) -> Iterator[tuple[Pair, Callable[[], Recording]]]:
     """A pair whose talk is recorded, and what opens the recording."""
-    header = header_for(wanted, audio)
+    more = {} if rules is None else {"barge_in": asdict(rules)}
+    header = header_for(wanted, audio, **more)
     with tempfile.TemporaryDirectory() as directory:
         folder = Folder(Path(directory), header)
 
@@ -76,7 +85,8 @@ def recorded(
             return Recorder(header, conversation, folder, [KEY])
 
         try:
-            yield Pair(wanted, words or [], observe), lambda: Recording.open(folder.path)
+            pair = Pair(wanted, words or [], observe, rules)
+            yield pair, lambda: Recording.open(folder.path)
         finally:
             folder.close()
 
@@ -177,6 +187,115 @@ def test_whatever_happens_comes_out_the_same(steps: list[tuple[str, int]], manua
             assert assistant_side(recording, len(pair.speaker) // 2) == bytes(pair.speaker)
 
 
+@pytest.mark.parametrize("style", ["duck", "hold"])
+def test_an_answer_that_was_softened_and_held_sounds_again_as_it_did(style: Any) -> None:
+    rules = BargeInRules(mode="local", style=style)
+    with recorded(OURS, words=["Mm-hmm.", "Stop."], rules=rules) as (pair, opened):
+        pair.give(inputs.TextTyped("Go on."))
+        pair.answer(("A long answer. ", speech(9000)))
+        pair.pass_ms(600)
+        pair.say(clip("cards_001"))
+        pair.pass_ms(400)
+        pair.say(clip("cards_001"), then_ms=1200)
+        with opened() as recording:
+            comes_out_the_same(recording)
+            assert assistant_side(recording, len(pair.speaker) // 2) == bytes(pair.speaker)
+            gains = {
+                action.gain
+                for step in Fold(recording).steps(audio=False)
+                for action in step.actions
+                if isinstance(action, SetGain)
+            }
+    assert gains == ({0.1259, 0.0, 1.0} if style == "duck" else {0.0, 1.0})
+    assert len(pair.told(FalseAlarmReport)) == 1
+    assert len(pair.told(BargeInReport)) == 1
+
+
+@cache
+def long_answer(seed: int) -> bytes:
+    return speech(5000, seed)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    style=st.sampled_from(["duck", "hold"]),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["speak", "speak", "cough", "cough", "type", "stop", "mute", "wait"]),
+            st.sampled_from(["Mm-hmm.", "Stop.", ""]),
+            st.integers(1, 30),
+        ),
+        min_size=2,
+        max_size=8,
+    ),
+)
+def test_answers_that_are_softened_and_held_come_out_the_same(
+    style: Any, steps: list[tuple[str, str, int]]
+) -> None:
+    words = [said for what, said, _ in steps if what == "speak"]
+    rules = BargeInRules(mode="local", style=style)
+    with recorded(OURS, words=words, rules=rules) as (pair, opened):
+        pair.give(inputs.TextTyped("Go on."))
+        for number, (what, _, frames) in enumerate(steps):
+            if len(pair.answers) < len([one for one in pair.types() if one == "response.create"]):
+                pair.answer((f"{number}. ", long_answer(number % 2)), finish=frames % 3 > 0)
+            pair.pass_ms(frames * 20)
+            match what:
+                case "speak":
+                    pair.say(clip("cards_001"), then_ms=frames * 20)
+                case "cough":
+                    pair.pass_ms(frames * 20, clip("goforward")[48_000:])
+                case "type":
+                    pair.give(inputs.TextTyped(f"question {number}"))
+                case "stop":
+                    pair.give(inputs.InterruptPressed())
+                case "mute":
+                    pair.give(inputs.MuteToggled())
+        pair.pass_ms(4000)
+        assert pair.conversation.softened == ""
+        while not pair.playout.is_idle(pair.at):
+            pair.pass_ms(100)
+        pair.pass_ms(20)
+        with opened() as recording:
+            comes_out_the_same(recording)
+            assert assistant_side(recording, len(pair.speaker) // 2) == bytes(pair.speaker)
+            silent = [step.actions for step in Fold(recording).steps(audio=False)]
+        with opened() as recording:
+            assert actions_without_sound(silent) == actions_without_sound(
+                [step.actions for step in Fold(recording).steps()]
+            )
+
+
+def actions_without_sound(steps: list[Any]) -> list[Any]:
+    """All of them but the appends, whose audio a fold may leave out."""
+    return [
+        [
+            one
+            for one in actions
+            if not isinstance(getattr(one, "event", None), events.InputAudioBufferAppend)
+        ]
+        for actions in steps
+    ]
+
+
+def test_a_talk_that_lost_its_speaker_comes_out_the_same_and_sounds_as_it_did() -> None:
+    with recorded() as (pair, opened):
+        pair.pass_ms(200)
+        pair.say(clip("goforward"))
+        pair.answer(("One.", speech(1500)))
+        pair.pass_ms(700)
+        pair.playout.rewind(pair.at - 0.015)
+        pair.speaker[-15 * SAMPLES_PER_MS * 2 :] = bytes(15 * SAMPLES_PER_MS * 2)
+        pair.give(inputs.Noticed("the speaker is gone", "note"))
+        pair.pass_ms(400)
+        pair.playout.rewind(pair.at)
+        pair.give(inputs.InterruptPressed())
+        pair.pass_ms(300)
+        with opened() as recording:
+            comes_out_the_same(recording)
+            assert assistant_side(recording, len(pair.speaker) // 2) == bytes(pair.speaker)
+
+
 @pytest.mark.parametrize("audio", ["none", "assistant"])
 def test_without_the_users_audio_it_comes_out_the_same_and_the_voice_is_not_kept(
     audio: Keeps,
@@ -249,6 +368,37 @@ def test_an_action_that_is_missing_or_new_is_a_difference(remove: bool) -> None:
     assert (found.computed is None) != remove
 
 
+def test_without_audio_the_words_that_were_heard_are_what_was_told_then() -> None:
+    with recorded(audio="none") as (pair, opened):
+        pair.pass_ms(200)
+        pair.say(clip("goforward"))
+        pair.answer(("One two three four. Five six seven.", speech(400) + bytes(72_000)))
+        pair.pass_ms(1000)
+        pair.give(inputs.InterruptPressed())
+        pair.pass_ms(1000)
+        (answer,) = [row for row in pair.conversation.transcript if row.speaker == "assistant"]
+        heard = pair.conversation.transcript.heard_text(answer)
+        with opened() as recording:
+            comes_out_the_same(recording)
+            (row,) = [row for row in talk_of(recording).rows if row.speaker == "assistant"]
+    assert row.interrupted
+    assert row.heard_text == heard
+
+
+def test_a_recording_that_ends_within_a_step_still_comes_out_the_same() -> None:
+    with recorded() as (pair, opened):
+        interrupted_twice(pair)
+        path = opened().path / "events.jsonl"
+        whole = path.read_bytes()
+        ends = [n + 1 for n, char in enumerate(whole) if char == 10]
+        for number, end in enumerate(ends[1:], 1):
+            if b'"mic"' in whole[end : ends[min(number + 1, len(ends) - 1)]]:
+                continue
+            path.write_bytes(whole[:end])
+            with opened() as recording:
+                assert list(Check(recording).differences()) == []
+
+
 def test_a_flipped_bit_of_the_users_audio_is_found() -> None:
     with recorded() as (pair, opened):
         pair.say(clip("goforward"))
@@ -278,7 +428,7 @@ def test_marks_tell_where_turns_begin_where_an_answer_was_cut_and_where_nothing_
     assert kinds == ["rest", "turn", "turn", "barge_in", "rest"]
     assert [mark.values.get("turn") for mark in marks if mark.kind == "turn"] == [1, 2]
     assert [mark.values.get("by") for mark in marks if mark.kind == "turn"] == ["voice", "text"]
-    assert marks[1].values["began_at"] == pytest.approx(0.1, abs=0.03)  # with what comes before the voice
+    assert marks[1].values["began_at"] == pytest.approx(0.1, abs=0.03)  # before the voice
     assert marks[3].values["heard_ms"] == 504  # with the fade
 
 

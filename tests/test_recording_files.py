@@ -195,6 +195,7 @@ def test_damaged_lines_in_the_middle_are_passed_over_with_one_warning(tmp_path: 
         (b'{"format":"voicecli-recording","version":2}\n', "version 2 of the format"),
         (b'{"format":"voicecli-recording","version":1}\n', "header is damaged"),
         (b"\xff\xff\n", "not a recording"),
+        (b'{"format":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", "not a recording"),
         (b'{"format":"voicecli-recording","ver', "not a recording"),
     ],
 )
@@ -230,6 +231,20 @@ def test_audio_that_is_missing_is_silent_with_one_warning(tmp_path: Path) -> Non
     with Recording.open(folder) as recording:
         assert [recording.audio_of(entry) for entry in recording.entries()] == [bytes(960)] * 3
         assert len(recording.warnings) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_nobody_waits_for_a_pipe_in_place_of_a_file(tmp_path: Path) -> None:
+    frame = frame_line(0.02, voice=True, sent=bytes(960), sound=files.Sound(0, 960))
+    folder = a_recording(tmp_path / "r", frame)
+    os.mkfifo(folder / "user.pcm")
+    with Recording.open(folder) as recording:
+        assert [recording.audio_of(entry) for entry in recording.entries()] == [bytes(960)]
+        assert recording.warnings == ["audio is missing in user.pcm: silence is played for it"]
+    (folder / "events.jsonl").unlink()
+    os.mkfifo(folder / "events.jsonl")
+    with pytest.raises(RecordingError, match="it is no file"):
+        Recording.open(folder)
 
 
 def test_silence_is_what_each_format_calls_it() -> None:

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from voicecli import actions, inputs
-from voicecli.audio.playback import Heard
+from voicecli.audio.playback import Gain, Heard
+from voicecli.bargein import Near
 from voicecli.errors import ConnectionFailed, RecordingError
 from voicecli.protocol import events
 from voicecli.protocol.settings import SemanticVad, ServerVad, SessionSettings
@@ -39,6 +40,7 @@ INPUTS: list[Any] = [
     inputs.MicEnded(),
     inputs.PartStarted("i", 0, 1.2345678901),
     inputs.PartEmitted("i", 1, 24_000, 480, 2.5, 96),
+    inputs.PartEmitted("i", 1, 24_000, 480, 2.5, 0, Gain(0.1 + 0.2, 1.0, 77)),
     inputs.PartPlayed("i", 0),
     inputs.PlaybackDrained(),
     inputs.PlaybackStopped((Heard("i", 0, 100, 50), Heard("j", 1, 7, 0))),
@@ -48,6 +50,7 @@ INPUTS: list[Any] = [
     inputs.MuteToggled(),
     inputs.InterruptPressed(),
     inputs.TextTyped('"quoted"\n\x1b[31m'),
+    inputs.SettingsChanged({"audio": {"input": {"turn_detection": None}}}),
     inputs.ToolFinished("c", '{"a":1}', True),
     inputs.Noticed("no sound", "audio"),
     inputs.Woke(),
@@ -78,9 +81,11 @@ def test_frames_say_what_was_sent_and_where_it_lies() -> None:
         return frame_of(entry)
 
     sound = Sound(960, 960)
-    assert back(frame_line(0, voice=True, sent=None, sound=None)) == (True, False, None)
-    assert back(frame_line(0, voice=False, sent=b"xy", sound=None)) == (False, True, None)
-    assert back(frame_line(0, voice=False, sent=b"xy", sound=sound)) == (False, True, sound)
+    nowhere = (None, None)
+    for voice, near in ((True, Near.NOTHING), (False, Near.VOICE), (True, Near.HUMMED)):
+        for sent, where in (nowhere, (b"xy", None), (b"xy", sound)):
+            text = frame_line(0, voice=voice, near=near, sent=sent, sound=where)
+            assert back(text) == (voice, near, sent is not None, where)
 
 
 def received(text: bytes, sound: Sound | None = None, audio: bytes = b"") -> Any:
@@ -124,6 +129,7 @@ def test_actions_are_lines_with_known_codes() -> None:
         actions.Send(events.InputAudioBufferAppend(audio=b"secret sound")),
         actions.Play("i", 0, b"\0\0\1\1"),
         actions.FinishPart("i", 0),
+        actions.SetGain(0.126),
         actions.StopPlayback(),
         actions.CallTool("c", "f", "{}"),
         actions.Tell(NoteReport(message="x")),
@@ -137,6 +143,7 @@ def test_actions_are_lines_with_known_codes() -> None:
         [{"type": "input_audio_buffer.append", "audio": ""}],
         ["i", 0, 2, zlib.crc32(b"\0\0\1\1")],
         ["i", 0],
+        [0.126],
         [],
         ["c", "f", "{}"],
         [{"type": "note", "at_ms": 1000, "message": "x"}],
@@ -162,11 +169,25 @@ def test_settings_come_back_as_they_were(settings: SessionSettings) -> None:
 
 
 @pytest.mark.parametrize(
-    "plain", [{"nonsense": 1}, {"turn_detection": 7}, {"turn_detection": {"a": 1}}]
+    "plain",
+    [
+        {"speed": "fast"},
+        {"output_format": ["pcm"]},
+        {"tools": 1},
+        {"turn_detection": 7},
+        {"turn_detection": {"threshold": "x"}},
+        {"turn_detection": {"type": "semantic_vad", "eagerness": "very"}},
+    ],
 )
 def test_damaged_settings_say_so(plain: dict[str, Any]) -> None:
     with pytest.raises(RecordingError, match="settings are damaged"):
         settings_of(plain)
+
+
+def test_settings_of_a_newer_program_are_passed_over() -> None:
+    plain = plain_settings(SessionSettings())
+    plain["turn_detection"]["mood"] = 1
+    assert settings_of(plain | {"future": [1]}) == SessionSettings()
 
 
 def test_a_header_comes_back_as_it_was_and_passes_over_what_it_does_not_know() -> None:

@@ -193,7 +193,7 @@ def test_the_conversation_is_shown_with_its_times(library, made):
     you = [line for line in lines if " you: " in line]
     assert [line.partition(" ")[0] for line in you] == ["0:00", "0:05"]
     (cut,) = [line for line in lines if "[cut off:" in line]
-    assert "[cut off: at the sea]" in cut
+    assert "[cut off: pulls at the sea]" in cut
     assert re.search(r"\d+ ms \(turn end \d+, response \d+, first audio \d+\)", cut)
     assert re.search(r"cut off by voice after 3\.\d\d of 4\.00 s", cut)
     assert lines[-1].startswith("end: quit, 2 turns, 1 interruption")

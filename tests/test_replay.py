@@ -201,11 +201,20 @@ def test_what_is_not_there_is_told_with_what_might_have_been_meant(
         (["--model", "m"], "--model goes with --against"),
         (["--jobs", "2"], "--jobs goes with --against"),
         (["--record"], "--record goes with --against"),
+        (["--fast"], "--fast goes with --against"),
+        (["--against", "ws://127.0.0.1:9/v1", "--fast"], "cannot hurry the server"),
         (["--json", "--speaker", "-"], "both want stdout"),
         (["--against", "local", "--timing", "slow"], "unknown --timing"),
         (["first"], "one recording is played at a time"),
         (["--speed", "9"], "--speed"),
         (["--idle-limit", "-1"], "--idle-limit"),
+        (["--speed", "nan"], "--speed"),
+        (["--idle-limit", "nan"], "--idle-limit"),
+        (["--check", "--turn", "2"], "--turn is for playing"),
+        (["--check", "--speaker", "none"], "--speaker is for playing"),
+        (["--check", "--against", "local"], "exclude each other"),
+        (["--against", "local", "--from", "3"], "--from is for playing"),
+        (["--against", "local", "--idle-limit", "0"], "--idle-limit is for playing"),
     ],
 )
 def test_what_makes_no_sense_is_refused(replay: Any, arguments: list[str], complaint: str) -> None:
@@ -342,6 +351,21 @@ def test_a_pipe_as_speaker_gets_the_sound_and_stderr_the_words(
     heard = np.frombuffer(done.stdout, "<i2")
     assert 0.9 * RATE_HZ < np.count_nonzero(heard) <= 1.05 * RATE_HZ
     assert b"end: stopped" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_pipe_that_takes_no_more_sound_ends_the_replay_with_an_error(
+    library: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "voicecli", "replay", str(library / "second")]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*command, "--speaker", "-"], stdout=full, stderr=subprocess.PIPE, timeout=30,
+            check=False, cwd=ROOT, env=clean_environment(str(tmp_path)),
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert b"cannot write the speaker's audio" in done.stderr.splitlines()[-1]
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_speaker_that_cannot_be_opened_is_an_error(replay: Any) -> None:

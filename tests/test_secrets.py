@@ -41,6 +41,14 @@ def test_secret_fields_go_by_their_name_at_any_depth() -> None:
     }
 
 
+def test_where_a_secret_ends_cannot_be_told_all_that_follows_goes() -> None:
+    deep = b'{"type":"x","password":' + b"[" * 100_000 + b'"topsecret"' + b"]" * 100_000 + b"}"
+    assert Censor().clean(deep) == b'{"type":"x","password":"[removed]"'
+    assert Censor().clean(b'{"n":1e999,"headers":{"a":"topsecret"}}') == (
+        b'{"n":1e999,"headers":"[removed]"'
+    )
+
+
 def test_words_about_secrets_are_no_secrets() -> None:
     text = b'{"transcript":"the password is \\"authorization\\": yes"}'
     assert Censor().clean(text) == text

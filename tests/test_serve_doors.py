@@ -142,6 +142,35 @@ def test_the_client_of_the_openai_package_makes_a_secret_and_begins_a_session_wi
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("?intent=transcription", "transcription"),
+        ("?model=gpt-realtime", "realtime"),
+        ("?intent=realtime", "realtime"),
+        ("?intent=nothing", "realtime"),
+    ],
+)
+def test_the_url_says_the_kind_of_session_unless_a_secret_does(query: str, kind: str) -> None:
+    async def kind_of(url: str, **options: Any) -> str:
+        async with connect(url + query, **options) as socket:
+            found: str = (await receive(socket))["session"]["type"]
+            return found
+
+    async def run() -> None:
+        async with serving() as url:
+            assert await kind_of(url) == kind
+            for wanted in ("realtime", "transcription"):
+                body = json.dumps({"session": {"type": wanted}})
+                _, _, text = await request(
+                    url, "POST", "/v1/realtime/client_secrets", body=body.encode()
+                )
+                secret = bearer(json.loads(text)["value"])
+                assert await kind_of(url, additional_headers=secret) == wanted
+
+    asyncio.run(run())
+
+
 def test_a_secret_begins_no_session_once_it_has_expired_but_a_running_one_goes_on() -> None:
     now = [1000.0]
 

@@ -24,7 +24,7 @@ from helpers_session import HandMicrophone, Table, play
 from voicecli import inputs
 from voicecli.audio.pcm import FRAME_BYTES
 from voicecli.audio.playback import Drained, Finished, Started
-from voicecli.audio.ports import Failed
+from voicecli.audio.ports import Failed, Noted
 from voicecli.connection import Address, Connection
 from voicecli.errors import AudioDeviceError, ConnectionFailed
 from voicecli.outbox import MAX_WAITING_FRAMES
@@ -34,6 +34,7 @@ from voicecli.reports import (
     AssistantReport,
     BargeInReport,
     ErrorReport,
+    NoteReport,
     SessionReport,
     SummaryReport,
     TurnReport,
@@ -431,3 +432,32 @@ def test_the_summary_is_the_last_thing_that_is_told():
     told = play(script).screen.told.all
     assert [type(one) for one in told].count(SummaryReport) == 1
     assert isinstance(told[-1], SummaryReport)
+
+
+# ---------------------------------------------------------------------------- devices that go away
+
+
+def test_a_device_that_goes_away_is_a_note_and_is_shown_to_be_missing():
+    async def script(table: Table) -> None:
+        await ready(table)
+        table.devices.missing = "speaker"
+        table.devices.report(Noted("the speaker is gone"))
+        await table.screen.drawn.until(lambda all_: any(one.missing for one in all_))
+        table.session.quit()
+
+    table = play(script, wants_drawing=True)
+    assert NoteReport(message="the speaker is gone") in table.screen.told.all
+    assert table.screen.drawn.all[-1].missing == "speaker"
+    assert table.screen.summary.reason == "quit"
+
+
+def test_devices_that_are_given_up_end_the_talk():
+    async def script(table: Table) -> None:
+        await ready(table)
+        table.devices.report(Failed("no speaker could be opened for 60 s", "look"))
+
+    with pytest.raises(AudioDeviceError) as raised:
+        play(script)
+    assert (raised.value.message, raised.value.hint) == (
+        "no speaker could be opened for 60 s", "look",
+    )  # fmt: skip

@@ -252,13 +252,13 @@ def in_mid_answer(playing: threading.Event) -> Script:
     return speak
 
 
-def test_a_sound_server_that_dies_ends_the_talk_with_a_message(
+def test_without_patience_a_sound_server_that_dies_ends_the_talk_with_a_message(
     mortal_sound: VirtualSound,
 ) -> None:
     playing = threading.Event()
     with (
         ScriptedServer(in_mid_answer(playing)) as server,
-        Program("talk", "--server", server.url, "--json") as program,
+        Program("talk", "--server", server.url, "--json", "--device-patience", "0") as program,
     ):
         assert playing.wait(PATIENCE_S)
         mortal_sound.daemon.kill()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from voicecli.audio.resample import convert
-from voicecli.audio.vad import SpeechDetector, SpeechStarted, SpeechStopped
+from voicecli.audio.vad import SpeechDetector, SpeechStarted, SpeechStopped, VoiceFrames
 from voicecli.audio.wav import decode_wav
 
 SPEECH = Path(__file__).parent / "data" / "speech"
@@ -181,3 +181,50 @@ def test_frames_of_another_length_are_refused():
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=r"webrtcvad does not know|threshold"):
         SpeechDetector(**settings)
+
+
+# ------------------------------------------------------------------------------------ single frames
+
+
+def voices_in(samples, *, floor_dbfs=-45.0):
+    """Of each frame whether it is a voice, and whether that was hummed."""
+    frames = VoiceFrames(8_000, floor_dbfs=floor_dbfs)
+    quiet = noise(8_000, -65)
+    found = [(frames.push(one), frames.is_hummed) for one in framed([*quiet, *samples], 8_000)]
+    return found[50:]
+
+
+def tone(hz, ms, dbfs=-20.0):
+    at = np.arange(ms * 8) / 8000
+    return 32768 * 10 ** (dbfs / 20) * np.sqrt(2) * np.sin(2 * np.pi * hz * at)
+
+
+@pytest.mark.parametrize("name", ["cards_001", "goforward", "something"])
+def test_the_frames_of_speech_are_a_voice_and_mostly_not_hummed(name):
+    sound = clip(name, 8_000)
+    found = voices_in(sound + noise(len(sound), -65))
+    voiced = [hummed for voice, hummed in found if voice]
+    assert len(voiced) > 20
+    assert sum(voiced) < len(voiced) * 0.6
+
+
+def test_a_frame_below_the_floor_is_no_voice():
+    sound = clip("goforward", 8_000)
+    assert not any(voice for voice, _ in voices_in(sound, floor_dbfs=0.0))
+
+
+@pytest.mark.parametrize("hz", [50, 100, 440, 1000])
+def test_what_stays_at_one_level_is_no_voice_after_160_ms(hz):
+    found = voices_in(tone(hz, 2000) + noise(16_000, -65))
+    assert not any(voice for voice, _ in found[8:])
+
+
+def test_a_voice_with_little_above_its_first_harmonics_is_hummed():
+    wobble = 1 + 0.5 * np.sin(2 * np.pi * 4 * np.arange(8_000) / 8000)
+    low = (tone(180, 1000) + tone(360, 1000, -26)) * wobble
+    open_mouth = low + tone(900, 1000, -26) * wobble
+    for sound, is_hummed in ((low, True), (open_mouth, False)):
+        found = voices_in(sound + noise(8_000, -65))
+        voiced = [hummed for voice, hummed in found if voice]
+        assert len(voiced) > 5
+        assert (sum(voiced) > len(voiced) * 0.9) == is_hummed

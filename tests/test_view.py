@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.containers import Lines
 
 from voicecli import inputs
+from voicecli.bargein import BargeInRules
 from voicecli.timing import Timing
 from voicecli.transcript import Row, Transcript
 from voicecli.ui.cells import cells, shorten, tail, wrap
@@ -152,6 +153,21 @@ def test_the_status_shows_numbers_only_when_there_is_something_to_say() -> None:
     assert live(talk, everything(talk))[0] == (
         "● listening  muted  ········  420 ms  2 interruptions  1 gap  3 frames lost"
     )
+
+
+def test_a_device_that_is_missing_is_said_for_as_long_as_it_is() -> None:
+    talk = Talk()
+    assert live(talk, Meters(missing="speaker"))[0] == "● listening  no speaker  ········  0:00"
+    narrow = plain(live_view(talk.conversation, Meters(missing="sound"), Frame(width=22)))
+    assert "no sound" in narrow[-2]
+
+
+@pytest.mark.parametrize(("style", "word"), [("duck", "ducked"), ("hold", "held")])
+def test_an_answer_that_may_be_interrupted_is_shown_to_be_soft_or_held(style, word) -> None:
+    talk = Talk(rules=BargeInRules(mode="local", style=style))
+    talk.answer("A1", "Once upon a time", 9.0)
+    talk.user_begins("U1")
+    assert live(talk)[-2] == f"● hearing  {word}  ········  0:00"
 
 
 def test_a_manual_talk_is_ready_and_names_its_key() -> None:

@@ -3,7 +3,7 @@ import array
 import numpy as np
 import pytest
 
-from voicecli.engine.session_state import API_VOICES
+from voicecli.engine.session_fields import API_VOICES
 from voicecli.engine.voices import VOICES, HibariVoice, speakable
 
 

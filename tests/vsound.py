@@ -14,6 +14,7 @@ import ctypes.util
 import glob
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -29,15 +30,17 @@ import pytest
 RATE_HZ = 24_000
 _FRAGMENT_SAMPLES = 48
 _REALTIME_PRIORITY = 20
+_TELLING_SAMPLES = 12
+"So many samples of noise occur in one place only."
 
 _DAEMON_SCRIPT = """\
 .fail
-load-module module-native-protocol-unix auth-anonymous=1 socket={folder}/native
 load-module module-null-sink sink_name=speaker format=s16le rate={rate} channels=1 norewinds=1
 load-module module-null-sink sink_name=mic_feed format=s16le rate={rate} channels=1 norewinds=1
 load-module module-remap-source master=mic_feed.monitor source_name=microphone channels=1
 set-default-sink speaker
 set-default-source microphone
+load-module module-native-protocol-unix auth-anonymous=1 socket={folder}/native
 """
 _ALSA_CONFIG = """\
 </usr/share/alsa/alsa.conf>
@@ -89,8 +92,9 @@ class VirtualSound:
             script.write_text(_DAEMON_SCRIPT.format(folder=folder, rate=self.rate_hz))
             self._set_environment()
             stack.callback(self._restore_environment)
+            self._folder = folder
             self.daemon = _started_daemon(folder, script)
-            stack.callback(_ended, self.daemon)
+            stack.callback(lambda: _ended(self.daemon))
             _wait_for(self.daemon, folder)
             _reset_portaudio()
             self._stack = stack.pop_all()
@@ -100,9 +104,45 @@ class VirtualSound:
         self._stack.close()
         _reset_portaudio()
 
-    def recorder(self) -> "Recorder":
-        """Begin to record what the speaker plays."""
-        return Recorder(self.rate_hz)
+    def recorder(self, sink: str = "speaker") -> "Recorder":
+        """Begin to record what the speaker, or another sink, plays."""
+        return Recorder(self.rate_hz, sink)
+
+    def kill(self) -> None:
+        """Let the daemon die, with all its devices."""
+        self.daemon.kill()
+        self.daemon.wait()
+
+    def restart(self) -> None:
+        """Start another daemon in its place, as service managers do."""
+        self.daemon = _started_daemon(self._folder, self._folder / "daemon.pa")
+        _wait_for(self.daemon, self._folder)
+
+    def freeze(self) -> None:
+        """Let it answer nobody until `thaw`."""
+        os.kill(self.daemon.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.daemon.pid, signal.SIGCONT)
+
+    def add_sink(self, name: str) -> str:
+        """Plug another speaker in; gives what `remove` takes."""
+        return _control(
+            "load-module", "module-null-sink", f"sink_name={name}", "format=s16le",
+            f"rate={self.rate_hz}", "channels=1", "norewinds=1",
+        )  # fmt: skip
+
+    def remove(self, module: str) -> None:
+        """Pull it out."""
+        _control("unload-module", module)
+
+    def module_of(self, argument: str) -> str:
+        """The first module whose arguments contain this."""
+        lines = _control("list", "short", "modules").splitlines()
+        return next(line.split()[0] for line in lines if argument in line)
+
+    def make_default(self, sink: str) -> None:
+        _control("set-default-sink", sink)
 
     def feed(self, pcm: bytes) -> "subprocess.Popen[bytes]":
         """Say `pcm` into the microphone, in the background; the process ends with it."""
@@ -137,6 +177,8 @@ class Recording:
     "int16 array."
     begun_at: float
     rate_hz: int
+    arrivals: Any
+    "When each fragment of 2 ms came; tells of interruptions, and is late by chance."
 
     def time_of(self, sample: int) -> float:
         """When this sample left the speaker, on the clock of `time.monotonic`."""
@@ -147,13 +189,44 @@ class Recording:
         return int((at - self.begun_at) * self.rate_hz)
 
 
+def times_heard(pcm: bytes, recordings: "list[Recording]") -> Any:
+    """How often each sample of `pcm`, of which no two stretches are alike, was recorded."""
+    import numpy as np
+
+    wanted = np.frombuffer(pcm, "<i2")
+    counts = np.zeros(len(wanted), int)
+    for recording in recordings:
+        loud = np.flatnonzero(recording.samples)
+        for part in np.split(loud, np.flatnonzero(np.diff(loud) > 1) + 1):
+            run = recording.samples[part]
+            while len(run) >= _TELLING_SAMPLES:
+                begin = _place(run[:_TELLING_SAMPLES].tobytes(), pcm)
+                if begin < 0:
+                    run = run[1:]
+                    continue
+                length = min(len(run), len(wanted) - begin)
+                differing = np.flatnonzero(run[:length] != wanted[begin : begin + length])
+                length = int(differing[0]) if len(differing) else length
+                counts[begin : begin + length] += 1
+                run = run[length:]
+    return counts
+
+
+def _place(piece: bytes, pcm: bytes) -> int:
+    """At which sample `piece` is in `pcm`; -1 for nowhere."""
+    at = pcm.find(piece)
+    while at % 2 == 1 and at >= 0:
+        at = pcm.find(piece, at + 1)
+    return at // 2 if at >= 0 else -1
+
+
 class Recorder:
     """Records in a process of its own until `stop`."""
 
-    def __init__(self, rate_hz: int = RATE_HZ) -> None:
+    def __init__(self, rate_hz: int = RATE_HZ, sink: str = "speaker") -> None:
         self._rate_hz = rate_hz
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).resolve()), str(rate_hz)],
+            [sys.executable, str(Path(__file__).resolve()), str(rate_hz), sink],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert self._process.stdout is not None
@@ -171,7 +244,9 @@ class Recorder:
         samples_before = np.arange(1, len(table) + 1) * _FRAGMENT_SAMPLES
         offsets = table["at_ns"] / 1e9 - samples_before / self._rate_hz
         # a fragment may arrive late but never early: the low end of the offsets is the truth
-        return Recording(table["pcm"].reshape(-1), float(np.percentile(offsets, 5)), self._rate_hz)
+        begun_at = float(np.percentile(offsets, 5)) if len(offsets) else 0.0
+        arrivals = table["at_ns"] / 1e9
+        return Recording(table["pcm"].reshape(-1), begun_at, self._rate_hz, arrivals)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -242,8 +317,16 @@ class _BufferAttributes(ctypes.Structure):
     )
 
 
-def _record(rate_hz: int) -> None:
-    """Body of the recorder's process: fragments with their time of arrival, until stdin ends."""
+def _control(*arguments: str) -> str:
+    command = ["pactl", *arguments]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+
+
+def _record(rate_hz: int, sink: str) -> None:
+    """Body of the recorder's process: fragments with their time of arrival, until stdin ends.
+
+    When the daemon dies it waits for the next one, and goes on with that one's speaker.
+    """
     import select
 
     pulse = ctypes.CDLL("libpulse-simple.so.0")
@@ -252,19 +335,28 @@ def _record(rate_hz: int) -> None:
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p
     ]  # fmt: skip
     unset, size = 0xFFFFFFFF, _FRAGMENT_SAMPLES * 2
-    stream = pulse.pa_simple_new(
-        None, b"recorder", 2, b"speaker.monitor", b"recorder",
-        ctypes.byref(_SampleSpec(3, rate_hz, 1)), None,
-        ctypes.byref(_BufferAttributes(unset, unset, unset, unset, size)), None,
-    )  # fmt: skip
+    pulse.pa_simple_free.argtypes = [ctypes.c_void_p]
+    _be_realtime(0)
+
+    def connected() -> Any:
+        return pulse.pa_simple_new(
+            None, b"recorder", 2, f"{sink}.monitor".encode(), b"recorder",
+            ctypes.byref(_SampleSpec(3, rate_hz, 1)), None,
+            ctypes.byref(_BufferAttributes(unset, unset, unset, unset, size)), None,
+        )  # fmt: skip
+
+    stream = connected()
     if not stream:
         raise SystemExit("cannot record")
-    _be_realtime(0)
     fragment = ctypes.create_string_buffer(size)
     fragments: list[bytes] = []
     while not select.select([sys.stdin], [], [], 0)[0]:
-        if pulse.pa_simple_read(stream, fragment, size, None) < 0:
-            break
+        if not stream or pulse.pa_simple_read(stream, fragment, size, None) < 0:
+            if stream:
+                pulse.pa_simple_free(stream)
+            time.sleep(0.002)
+            stream = connected()
+            continue
         fragments.append(struct.pack("<q", time.monotonic_ns()) + fragment.raw)
         if len(fragments) == 10:
             sys.stdout.buffer.write(b"recording\n")
@@ -273,4 +365,4 @@ def _record(rate_hz: int) -> None:
 
 
 if __name__ == "__main__":
-    _record(int(sys.argv[1]))
+    _record(int(sys.argv[1]), sys.argv[2])

@@ -35,8 +35,18 @@ class FinishPart:
 
 
 @dataclass(frozen=True, slots=True)
+class SetGain:
+    """Play on this loud: 1.0 is full level; 0.0 pauses, until another gain plays on from there."""
+
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
 class StopPlayback:
-    """Fall silent now; the speaker's account comes back as `PlaybackStopped`."""
+    """Fall silent now, and play at full level what comes after it.
+
+    The speaker's account comes back as `PlaybackStopped`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +73,4 @@ class Finish:
     error: VoicecliError | None = None
 
 
-Action: TypeAlias = Send | Play | FinishPart | StopPlayback | CallTool | Tell | Finish
+Action: TypeAlias = Send | Play | FinishPart | SetGain | StopPlayback | CallTool | Tell | Finish

@@ -34,6 +34,7 @@ from voicecli.protocol.settings import (
 )
 
 VadMode: TypeAlias = Literal["semantic", "server", "none"]
+BargeInMode: TypeAlias = Literal["server", "local", "off"]
 Values: TypeAlias = dict[str, Any]
 "Keys with dots, as in `vad.silence_ms`."
 
@@ -83,6 +84,8 @@ class Audio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "On the server: `near_field` for a headset, `far_field` for a room's microphone."
     block_ms: Annotated[float, Meta(ge=0, le=100)] = 0
     "Length of the device's blocks; 0 takes the measured best (docs/audio.md)."
+    device_patience_s: Annotated[float, Meta(ge=0, le=86400)] = 60.0
+    "When a device goes away: look so long for another one before the talk ends."
 
 
 class Talk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +95,27 @@ class Talk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "After the microphone's file is through: end when nothing was owed for so long."
     max_minutes: Annotated[float, Meta(ge=0)] = 0
     "End after so many minutes, whatever happens; 0: never."
+
+
+class BargeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How your voice interrupts an answer (docs/barge-in.md)."""
+
+    mode: BargeInMode = "server"
+    '`server`: whenever it hears speech; `local`: not for a cough or a "yeah"; `off`: never.'
+    style: Literal["duck", "hold"] = "duck"
+    "`local` only: what the answer does at the first sign of a voice: become soft, or pause."
+    duck_db: Annotated[float, Meta(ge=3, le=40)] = 18.0
+    "`local` only: how soft."
+    level_dbfs: Annotated[float, Meta(ge=-70, le=-20)] = -45.0
+    "`local` only: what is softer than this at the microphone is nobody's voice."
+    hold_ms: Annotated[int, Meta(ge=100, le=2000)] = 200
+    "`local` only: so much voice makes the answer pause."
+    commit_ms: Annotated[int, Meta(ge=200, le=10000)] = 1000
+    "`local` only: so much voice stops it for good, whatever was said."
+    patience_ms: Annotated[int, Meta(ge=300, le=5000)] = 1500
+    "`local` only: so long after your voice the server's transcript is waited for."
+    backchannels: str = ""
+    "`local` only: more words that do not interrupt, with commas between them."
 
 
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,6 +185,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "A Python file whose functions the model may call."
     vad: Vad = Vad()
     audio: Audio = Audio()
+    barge_in: BargeIn = BargeIn()
     talk: Talk = Talk()
     recording: Recording = Recording()
     local: Local = Local()
@@ -222,6 +247,7 @@ def load(
     path: Path | None = None,
     profile: str | None = None,
     environ: Mapping[str, str] = os.environ,
+    script: tuple[str, Mapping[str, object]] | None = None,
 ) -> Effective:
     """Read every layer and put one over the other.
 
@@ -230,6 +256,7 @@ def load(
         path: the file; None: `VOICECLI_CONFIG`, else the user's, which need not exist.
         profile: the part under `[profiles]` to put over the file; None: `VOICECLI_PROFILE`.
         environ: the environment.
+        script: a name, and values by key that go over all but the flags.
 
     Raises:
         ConfigError: a file that cannot be read, an unknown key, a value out of range.
@@ -243,6 +270,8 @@ def load(
     if wanted:
         layers.append(_layer(f"{file} [profiles.{wanted}]", _profile(profiles, wanted, file)))
     layers += [_Layer(name, {key: value}) for name, key, value in _from_environment(environ)]
+    if script is not None:
+        layers.append(_Layer(script[0], dict(script[1])))
     given = {key: value for key, value in flags.items() if value is not None}
     layers += [_Layer(f"--{_flag(key)}", {key: value}) for key, value in given.items()]
     return _merge(layers)
@@ -346,6 +375,7 @@ def _flag(key: str) -> str:
 
 _FLAGS: Final = {
     "vad.mode": "vad",
+    "barge_in.mode": "barge-in",
     "talk.linger_s": "linger",
     "recording.path": "record",
     "recording.enabled": "record",
@@ -353,23 +383,30 @@ _FLAGS: Final = {
     "transcription": "transcription-model",
     "audio.input_format": "format",
     "audio.output_format": "format",
+    "audio.device_patience_s": "device-patience",
     "local.mind": "mind",
 }
 "Flags that are not called like the last word of their key."
+
+
+def problem_with(key: str, value: object) -> tuple[str, str] | None:
+    """What is wrong with a value from elsewhere for a key, and what is allowed; None: nothing."""
+    if key not in all_keys():
+        return "unknown key", _nearest(key)
+    try:
+        msgspec.convert(_nested({key: value}), Config, strict=False)
+    except msgspec.ValidationError as exc:
+        return f"{value!r}: {_plain(exc)}", _allowed(key)
+    return None
 
 
 def _check(values: Values, origin: str) -> None:
     for key, value in values.items():
         if key not in all_keys():
             raise ConfigError(f"unknown key {key!r} in {origin}", _nearest(key))
-        _check_value(key, value, origin)
-
-
-def _check_value(key: str, value: object, origin: str) -> None:
-    try:
-        msgspec.convert(_nested({key: value}), Config, strict=False)
-    except msgspec.ValidationError as exc:
-        raise ConfigError(f"{origin}: {key} = {value!r}: {_plain(exc)}", _allowed(key)) from exc
+        problem = problem_with(key, value)
+        if problem is not None:
+            raise ConfigError(f"{origin}: {key} = {problem[0]}", problem[1])
 
 
 def _plain(exc: msgspec.ValidationError) -> str:
@@ -477,7 +514,7 @@ def session_settings(
     return SessionSettings(
         instructions=_instructions(config.instructions),
         voice=config.voice or None,
-        turn_detection=_turn_detection(config.vad, is_local=is_local),
+        turn_detection=_turn_detection(config.vad, config.barge_in.mode, is_local=is_local),
         input_format=config.audio.input_format,
         output_format=config.audio.output_format,
         noise_reduction=config.audio.noise_reduction,
@@ -496,18 +533,23 @@ def _instructions(text: str) -> str | None:
         raise ConfigError(f"cannot read the instructions in {text[1:]!r}: {exc}") from exc
 
 
-def _turn_detection(vad: Vad, *, is_local: bool) -> TurnDetection:
+def _turn_detection(vad: Vad, barge_in: BargeInMode, *, is_local: bool) -> TurnDetection:
     if vad.idle_timeout_ms and vad.idle_timeout_ms < 5000:
         raise ConfigError(
             f"vad.idle_timeout_ms = {vad.idle_timeout_ms} is too short", "it is 5000 to 30000, or 0"
         )
     if vad.mode == "none":
         return None
+    by_server = barge_in == "server"
     if vad.mode == "semantic":
-        return SemanticVad(eagerness=vad.eagerness)
+        return SemanticVad(
+            eagerness=vad.eagerness, create_response=by_server, interrupt_response=by_server
+        )
     return ServerVad(
         threshold=vad.threshold,
         prefix_padding_ms=vad.prefix_ms,
         silence_duration_ms=vad.silence_ms or (LOCAL_SILENCE_MS if is_local else SILENCE_MS),
         idle_timeout_ms=vad.idle_timeout_ms or None,
+        create_response=by_server,
+        interrupt_response=by_server,
     )

@@ -19,6 +19,10 @@ to stop -> it reports how much of each part was heard -> the item being heard is
 items of which nothing was heard are deleted (at once, or when their response has ended), and the
 rows of the transcript keep what was heard. A response that the server is still making is cancelled
 by us only where the server does not do it by itself.
+
+That is how it is where the server decides on barge-in. Where we do (`bargein`), the server's
+`speech_started` is a sign among others: answers are softened first and stopped later, and it is
+always us who cancel responses and ask for them.
 """
 
 from __future__ import annotations
@@ -35,12 +39,26 @@ from voicecli.actions import (
     FinishPart,
     Play,
     Send,
+    SetGain,
     StopPlayback,
     Tell,
 )
 from voicecli.answers import Answers, ItemHeard
 from voicecli.audio.pcm import SILENT_FRAME
 from voicecli.audio.wire import WireDecoder, WireEncoder
+from voicecli.bargein import (
+    Ask,
+    BargeIn,
+    BargeInRules,
+    Forget,
+    Near,
+    NearVoice,
+    Outcome,
+    Resumed,
+    Stop,
+    TurnEnded,
+    Unask,
+)
 from voicecli.errors import NotAuthorized, ProtocolError
 from voicecli.protocol import dialects, events
 from voicecli.protocol.events import Event, MalformedEvent, UnknownEvent
@@ -85,6 +103,7 @@ class Options:
     max_minutes: float | None = None
     talk_at_start: bool = False
     "Manual turns from a file: the whole file is one turn."
+    barge_in: BargeInRules = field(default_factory=BargeInRules)
 
 
 @dataclass
@@ -118,9 +137,15 @@ class Conversation:
     Args:
         options: fixed for the whole talk.
         voice_end: finds the end of the user's speech in the microphone's audio.
+        near_voice: finds the frames in which somebody speaks.
     """
 
-    def __init__(self, options: Options, voice_end: VoiceEnd | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        voice_end: VoiceEnd | None = None,
+        near_voice: NearVoice | None = None,
+    ) -> None:
         self._options = options
         self._settings = options.settings
         self.transcript = Transcript()
@@ -149,6 +174,12 @@ class Conversation:
         self._turn_began_at = 0.0
         self._busy_at = 0.0
         self._is_finished = False
+        has_words = bool(self._settings.transcription_model)
+        self._barge_in = BargeIn(options.barge_in, has_words=has_words)
+        self._near_voice = near_voice or NearVoice(options.barge_in.level_dbfs)
+        self._gain = 1.0
+        self.near = Near.NOTHING
+        "What the last frame of the microphone was, where we look for voices."
 
     # ------------------------------------------------------------------------------------ the door
 
@@ -180,8 +211,10 @@ class Conversation:
             case inputs.PlaybackStopped(heard):
                 emitted = {(one.item_id, one.content_index): one.emitted_samples for one in heard}
                 return self._playback_stopped(emitted)
-            case inputs.PartEmitted() | inputs.PlaybackDrained() | inputs.Woke():
+            case inputs.PartEmitted() | inputs.PlaybackDrained():
                 return []
+            case inputs.Woke():
+                return self._judge(self._barge_in.tick(at))
             case inputs.MicEnded():
                 return self._mic_is_through(at)
             case inputs.TalkPressed():
@@ -195,6 +228,8 @@ class Conversation:
                 return self._interrupt("key", server_cancels=False)
             case inputs.TextTyped(text):
                 return self._text_typed(text, at)
+            case inputs.SettingsChanged(changes):
+                return self._settings_changed(changes)
             case inputs.ToolFinished(call_id, output, failed):
                 return self._tool_finished(call_id, output, failed)
             case inputs.Noticed(message, source):
@@ -228,6 +263,13 @@ class Conversation:
         return not self.is_muted and (self._push.is_open or not self.is_manual)
 
     @property
+    def softened(self) -> Literal["", "ducked", "held"]:
+        """What happens to the answer because somebody may be interrupting it."""
+        if self._gain == 1.0 or not self._answers.are_open:
+            return ""
+        return "ducked" if self._gain else "held"
+
+    @property
     def voice_ended_at(self) -> float | None:
         """When the user's voice was last heard, as far as it was sent."""
         return self._voice_end.at
@@ -259,7 +301,7 @@ class Conversation:
 
     def next_timer(self) -> float | None:
         """When `Woke` should come next, on the session's clock; None for never."""
-        times = []
+        times = [] if self._barge_in.deadline is None else [self._barge_in.deadline]
         if self._options.max_minutes is not None:
             times.append(self._options.max_minutes * 60)
         if self._mic_ended and not self._is_occupied:
@@ -302,10 +344,19 @@ class Conversation:
             pcm = SILENT_FRAME
         self._voice_end.push(pcm, at)
         if not self.is_manual:
-            return [self._append(pcm)]
+            return [self._append(pcm), *self._listen_for_voice(pcm, at)]
         if not self._push.is_open:
             return []
         return [self._append(pcm), *self._end_of_push(at)]
+
+    def _listen_for_voice(self, pcm: bytes, at: float) -> Actions:
+        if self._options.barge_in.mode != "local":
+            return []
+        self.near = self._near_voice.push(pcm)
+        if not self._decides_on_turns:
+            return []
+        outcomes = self._barge_in.frame(self.near, is_answering=self._is_answering, at=at)
+        return self._judge(outcomes)
 
     def _append(self, pcm: bytes) -> Send:
         return Send(events.InputAudioBufferAppend(audio=self._encoder.encode(pcm)))
@@ -353,6 +404,15 @@ class Conversation:
         told = self._scribe.user_typed(item_id, text)
         return [*actions, Send(events.ConversationItemCreate(item=item)), Tell(told)]
 
+    def _settings_changed(self, changes: JsonDict) -> Actions:
+        """What the server confirms of them is in force; a refusal is told as an error."""
+        if self.session is None:
+            return []
+        wanted: JsonDict = {"type": "realtime", **changes}
+        if self.session.is_beta:
+            wanted = dialects.to_beta_session(wanted)
+        return [Send(events.SessionUpdate(session=wanted))]
+
     def _tool_finished(self, call_id: str, output: str, failed: bool) -> Actions:
         call = self._tools.finished(call_id)
         if call is None:
@@ -384,7 +444,8 @@ class Conversation:
         if limit is not None and at >= limit * 60:
             return self._finish("time limit")
         idle = self._mic_ended and not self.is_busy(at)
-        if idle and at - self._busy_at >= self._options.linger_s:
+        # Summed as in `next_timer`: on a clock that leaps, the difference may be a hair short.
+        if idle and at >= self._busy_at + self._options.linger_s:
             return self._finish("finished")
         return []
 
@@ -407,7 +468,51 @@ class Conversation:
         if self._answers.are_open:
             self._stopped_by = by
             actions.append(StopPlayback())
-        return actions
+            self._gain = 1.0
+        self._barge_in.interrupted()
+        return [*actions, *self._follow_gain()]
+
+    @property
+    def _decides_on_turns(self) -> bool:
+        """Whether the server leaves it to us to interrupt and to ask for answers."""
+        if self._options.barge_in.mode == "server" or self._detection is None:
+            return False
+        wanted = ("create_response", "interrupt_response")
+        return all(self._detection.get(key) is False for key in wanted)
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether an answer is being heard or made."""
+        return self._answers.are_open or self._responses.is_busy or self._tools.are_running
+
+    def _judge(self, outcomes: Iterable[Outcome]) -> Actions:
+        """Do what came of looking at the user's voice and words."""
+        actions: Actions = []
+        for outcome in outcomes:
+            match outcome:
+                case Stop():
+                    actions += self._interrupt("voice", server_cancels=False)
+                case Resumed(text, softened_ms):
+                    if self.softened:
+                        report = reports.FalseAlarmReport(text=text, softened_ms=softened_ms)
+                        actions.append(Tell(report))
+                case TurnEnded(stopped_at):
+                    self._turn_ended(stopped_at)
+                case Ask():
+                    self._responses.want()
+                case Forget(item_id):
+                    actions += self._delete(item_id)
+                case Unask() if not self._answers.are_open:
+                    cancel = self._responses.cancel()
+                    actions += [] if cancel is None else [Send(cancel)]
+        return [*actions, *self._follow_gain()]
+
+    def _follow_gain(self) -> Actions:
+        gain = self._barge_in.gain
+        if gain == self._gain:
+            return []
+        self._gain = gain
+        return [SetGain(gain)]
 
     def _playback_stopped(self, emitted: dict[tuple[str, int], int]) -> Actions:
         cut, whole = self._answers.interrupted(emitted)
@@ -484,7 +589,11 @@ class Conversation:
             model=event.session.model,
             voice=event.session.voice,
         )
-        return [Tell(report)]
+        mode = self._options.barge_in.mode
+        if mode == "server" or self.is_manual or self._decides_on_turns:
+            return [Tell(report)]
+        message = f"the server interrupts and answers by itself: barge-in {mode!r} is not possible"
+        return [Tell(report), Tell(reports.NoteReport(message=message))]
 
     def _error(self, event: events.ErrorEvent, _: float) -> Actions:
         error = event.error
@@ -511,11 +620,18 @@ class Conversation:
         self._user_speaks = True
         self._turn_began_at = at
         self._scribe.user_began(event.item_id)
+        if self._decides_on_turns:
+            outcomes = self._barge_in.speech_started(
+                event.item_id, is_answering=self._is_answering, at=at
+            )
+            return self._judge(outcomes)
         server_cancels = (self._detection or {}).get("interrupt_response") is not False
         return self._interrupt("voice", server_cancels=server_cancels)
 
-    def _speech_stopped(self, _: events.InputAudioBufferSpeechStopped, at: float) -> Actions:
+    def _speech_stopped(self, event: events.InputAudioBufferSpeechStopped, at: float) -> Actions:
         self._user_speaks = False
+        if self._decides_on_turns:
+            return self._judge(self._barge_in.speech_stopped(event.item_id, at=at))
         self._turn_ended(at)
         self._expect_response(at)
         return []
@@ -537,7 +653,7 @@ class Conversation:
         if self._settings.transcription_model:
             self._owed.transcripts[event.item_id] = at + OWED_S
         self._expect_response(at)
-        return []
+        return self._judge(self._barge_in.committed(event.item_id))
 
     def _cleared(self, _: events.InputAudioBufferCleared, __: float) -> Actions:
         self._user_speaks = False
@@ -559,23 +675,34 @@ class Conversation:
         self._scribe.deleted(event.item_id)
         return []
 
-    def _user_delta(self, event: events.InputAudioTranscriptionDelta, _: float) -> Actions:
-        return _told(self._scribe.user_delta(event))
+    def _user_delta(self, event: events.InputAudioTranscriptionDelta, at: float) -> Actions:
+        told = self._scribe.user_delta(event)
+        row = self.transcript.get(event.item_id)
+        text = "" if row is None else row.text
+        return [*_told(told), *self._judge_words(event.item_id, text, is_final=False, at=at)]
 
-    def _user_text(self, event: events.InputAudioTranscriptionCompleted, _: float) -> Actions:
+    def _judge_words(self, item_id: str, text: str, *, is_final: bool, at: float) -> Actions:
+        outcomes = self._barge_in.words(
+            item_id, text, is_final=is_final, is_answering=self._is_answering, at=at
+        )
+        return self._judge(outcomes)
+
+    def _user_text(self, event: events.InputAudioTranscriptionCompleted, at: float) -> Actions:
         report = self._scribe.user_text(event)
         if report.final:
             self._owed.transcripts.pop(event.item_id, None)
         if report.final and not report.text:
             # Noise, or nothing that was understood: there will be no answer to it either.
             self._owed.response_until = 0.0
-        return [Tell(report)]
+        judged = self._judge_words(event.item_id, report.text, is_final=report.final, at=at)
+        return [Tell(report), *judged]
 
-    def _user_failed(self, event: events.InputAudioTranscriptionFailed, _: float) -> Actions:
+    def _user_failed(self, event: events.InputAudioTranscriptionFailed, at: float) -> Actions:
         self._scribe.user_failed(event.item_id)
         self._owed.transcripts.pop(event.item_id, None)
         message = f"your words could not be transcribed: {event.error.message or event.error.code}"
-        return [_error(message, source="server", code=event.error.code)]
+        judged = self._judge(self._barge_in.no_words(event.item_id, at))
+        return [_error(message, source="server", code=event.error.code), *judged]
 
     def _response_created(self, event: events.ResponseCreated, at: float) -> Actions:
         self._owed.response_until = 0.0

@@ -187,6 +187,9 @@ class Director:
         pcm = act.pcm()
         skipped_s = min(act.lead_s, max(0.0, at - (played.due_at - act.lead_s)))
         begin_at = max(at, played.due_at - act.lead_s + skipped_s)
+        if begin_at <= at:
+            # With the next frame, however late the clock was: what is said lies the same each time.
+            begin_at -= _FRAME_S / 2
         skipped = samples_of_ms(skipped_s * 1000) * SAMPLE_BYTES
         begins_at = self._microphone.say(pcm[skipped:], self._opened_at + begin_at)
         begins_at = round(begins_at - self._opened_at, 6)  # as the session's clock

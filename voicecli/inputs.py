@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from voicecli.audio.playback import Heard
+from voicecli.audio.playback import FULL_LEVEL, Gain, Heard
 from voicecli.protocol.codec import Decoded
+from voicecli.protocol.objects import JsonDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class PartEmitted:
     sounds_at: float
     "When the first of them leaves the speaker, in seconds since the connection opened."
     fade_samples: int = 0
+    gain: Gain = FULL_LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,14 @@ class TextTyped:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The session's settings are to be others from now on."""
+
+    changes: JsonDict
+    "Of the `session` object, in the GA shape: what changes, and nothing else."
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished:
     """A function call has run, or failed; `output` is what the model is told either way."""
 
@@ -145,6 +155,7 @@ Input: TypeAlias = (
     | MuteToggled
     | InterruptPressed
     | TextTyped
+    | SettingsChanged
     | ToolFinished
     | Noticed
     | Woke

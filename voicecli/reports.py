@@ -63,6 +63,15 @@ class BargeInReport(Report, frozen=True, kw_only=True, tag="barge_in"):
     "`voice`, `key` or `text`."
 
 
+class FalseAlarmReport(Report, frozen=True, kw_only=True, tag="false_alarm"):
+    """An answer was softened because of a voice that was no interruption, and came back."""
+
+    text: str
+    "What was said over it; empty for a noise."
+    softened_ms: int
+    "For how long."
+
+
 class TurnReport(Report, frozen=True, kw_only=True, tag="turn"):
     """How long an answer took, in milliseconds from the end of the user's speech.
 

@@ -11,6 +11,7 @@ named here or in `audio.ports`.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Final, Protocol
@@ -18,19 +19,22 @@ from typing import Final, Protocol
 from voicecli import actions, inputs
 from voicecli.audio.pcm import level_dbfs
 from voicecli.audio.playback import Drained, Emitted, Finished, Started
-from voicecli.audio.ports import Failed, Microphone, Speaker, SpeakerReport
+from voicecli.audio.ports import (
+    Devices,
+    DevicesReport,
+    Failed,
+    Microphone,
+    Noted,
+    Speaker,
+    SpeakerReport,
+)
 from voicecli.conversation import Conversation
 from voicecli.errors import AudioDeviceError, VoicecliError
 from voicecli.inputs import Input
 from voicecli.outbox import Outbox
 from voicecli.protocol.events import ClientEvent
 from voicecli.reports import Report
-from voicecli.ui.meters import SILENCE_DBFS, Meters
-
-DRAW_BUSY_S: Final = 0.125
-"At most eight pictures a second while someone speaks, …"
-DRAW_IDLE_S: Final = 0.5
-"… and two while nobody does."
+from voicecli.ui.meters import DRAW_BUSY_S, DRAW_IDLE_S, SILENCE_DBFS, Meters
 
 
 class Link(Protocol):
@@ -90,6 +94,7 @@ class Session:
         screen: not started; the caller closes it.
         tools: the functions the model was offered.
         observers: see every step, in this order.
+        devices: what the microphone or the speaker runs on, if that may go away.
         is_recording: tells whether the talk is being recorded, for the screen to show.
         clock: seconds, the one that the speaker's times are on.
     """
@@ -104,6 +109,7 @@ class Session:
         screen: Screen,
         tools: Toolbox,
         observers: Sequence[Observer] = (),
+        devices: Devices | None = None,
         is_recording: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -114,6 +120,7 @@ class Session:
         self._screen = screen
         self._tools = tools
         self._observers = observers
+        self._devices = devices
         self._is_recording = is_recording
         self._clock = clock
         self._outbox = Outbox()
@@ -137,6 +144,8 @@ class Session:
         # The microphone first: a file that cannot be read must not cost one that would be written.
         await self._microphone.start(self._frame_came)
         await self._speaker.start(self._speaker_reported)
+        if self._devices is not None:
+            await self._devices.start(self._devices_reported)
         async with asyncio.TaskGroup() as tasks:
             self._task_group = tasks
             for pump in (self._receive(), self._send(), self._draw()):
@@ -184,6 +193,8 @@ class Session:
                 self._speaker.play(item_id, content_index, pcm)
             case actions.FinishPart(item_id, content_index):
                 self._speaker.finish(item_id, content_index)
+            case actions.SetGain(gain):
+                self._speaker.set_gain(gain)
             case actions.StopPlayback():
                 self._step(inputs.PlaybackStopped(tuple(self._speaker.stop())))
             case actions.CallTool(call_id, name, arguments):
@@ -211,7 +222,10 @@ class Session:
 
     def _now(self) -> float:
         """The time of a step, in whole microseconds: what is written down is what was acted on."""
-        return round(self._clock() - self._began_at, 6)
+        return self._on_clock(self._clock())
+
+    def _on_clock(self, at: float) -> float:
+        return round(at - self._began_at, 6)
 
     def _set_alarm(self) -> None:
         """Have `Woke` come at the conversation's next time."""
@@ -220,7 +234,8 @@ class Session:
             self._alarm.cancel()
             self._alarm = None
         if due is not None and not self._end.done():
-            delay = max(0.0, due - self._now())
+            # Not a hair too early: steps are in whole microseconds, and would not be due.
+            delay = max(0.0, math.ceil((due - self._now()) * 1e6) / 1e6)
             self._alarm = asyncio.get_running_loop().call_later(delay, self._step, inputs.Woke())
 
     def _wind_up(self, finish: actions.Finish) -> None:
@@ -286,20 +301,29 @@ class Session:
     def _speaker_reported(self, report: SpeakerReport) -> None:
         match report:
             case Started(item_id, content_index, at):
-                sounds_at = at - self._began_at
+                sounds_at = self._on_clock(at)
                 self._step(inputs.PartStarted(item_id, content_index, sounds_at))
-            case Emitted(item_id, content_index, first, samples, at, fade):
-                sounds_at = at - self._began_at
-                self._step(
-                    inputs.PartEmitted(item_id, content_index, first, samples, sounds_at, fade)
-                )
+            case Emitted(item_id, content_index, first, samples, at, fade, gain):
+                sounds_at = self._on_clock(at)
+                place = (item_id, content_index, first, samples, sounds_at)
+                self._step(inputs.PartEmitted(*place, fade, gain))
             case Finished(item_id, content_index):
                 self._step(inputs.PartPlayed(item_id, content_index))
             case Drained():
                 self._step(inputs.PlaybackDrained())
-            case Failed(message, hint):
-                error = AudioDeviceError(message, hint)
-                self._carry_out(actions.Finish("audio lost", error), self._now())
+            case Failed():
+                self._audio_lost(report)
+
+    def _devices_reported(self, report: DevicesReport) -> None:
+        match report:
+            case Noted(message):
+                self._step(inputs.Noticed(message, "note"))
+            case Failed():
+                self._audio_lost(report)
+
+    def _audio_lost(self, failed: Failed) -> None:
+        error = AudioDeviceError(failed.message, failed.hint)
+        self._carry_out(actions.Finish("audio lost", error), self._now())
 
     def _meters(self, at: float) -> Meters:
         return Meters(
@@ -309,6 +333,7 @@ class Session:
             underflows=self._speaker.underflows,
             heard=tuple(self._speaker.heard()),
             is_recording=self._is_recording(),
+            missing="" if self._devices is None else self._devices.missing,
         )
 
 

@@ -1,9 +1,8 @@
-"""Microphone and speaker on PortAudio: the only audio threads, and the only lock.
+"""Microphone and speaker on PortAudio: the one door to it, and the keeper of its streams.
 
 PortAudio calls back in a thread of its own, every few milliseconds. The callback copies what the
 microphone gave, takes what the speaker needs from the ledger under the one lock, and wakes the loop
-at most once until the loop has looked. Everything else, rate conversion included, happens in the
-loop's thread.
+at most once until the loop has looked.
 
 Capture and playback are two streams on purpose. One full-duplex stream would share a clock, but on
 ALSA through PulseAudio an underflow can leave it keeping a whole core busy for good; and capture
@@ -11,6 +10,9 @@ would need blocks as short, and as costly, as playback.
 
 Opening and closing may hang inside a sound server that does not answer, so each runs
 in a thread that can be abandoned.
+
+A stream that ends, or that does not call back any more, is lost. It is taken down, and the best
+device there is then is opened instead, again and again until one runs or the patience is over.
 """
 
 import asyncio
@@ -19,73 +21,56 @@ import os
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
-from voicecli.audio.pcm import (
-    FRAME_MS,
-    SAMPLE_BYTES,
-    WIRE_RATE_HZ,
-    Framer,
-    is_digital_silence,
-    ms_of_samples,
-    samples_in,
-    samples_of_ms,
+from voicecli.audio.choosing import (
+    KIND_NAMES,
+    SEE_DEVICES,
+    DeviceInfo,
+    Kind,
+    candidates,
+    choose_device,
+    named,
 )
-from voicecli.audio.playback import Emitted, Heard, Playout
-from voicecli.audio.ports import Failed, SpeakerReport
-from voicecli.audio.resample import Resampler
+from voicecli.audio.dac import DacClock
+from voicecli.audio.device_ends import Clock, DeviceMicrophone, DeviceSpeaker, Intake
+from voicecli.audio.outlet import Outlet
+from voicecli.audio.pcm import WIRE_RATE_HZ, samples_of_ms
+from voicecli.audio.ports import DevicesReport, Failed, Noted
+from voicecli.audio.watching import ListWatch, encoded
 from voicecli.errors import AudioDeviceError
 
-Clock = Callable[[], float]
-Kind = Literal["input", "output"]
 _T = TypeVar("_T")
 
 DEFAULT_BLOCK_MS: Final = 20 / 3
 "Of playback, 160 samples at 24 kHz; docs/audio.md says what longer and shorter ones cost."
 CAPTURE_BLOCK_MS: Final = 20.0
+DEFAULT_PATIENCE_S: Final = 60.0
 
-_WAITING_FRAMES: Final = 50
-"Microphone frames that may wait for the loop; then the oldest is dropped and counted."
-_SILENT_AFTER_FRAMES: Final = 100
 _SWITCH_INTERVAL_S: Final = 0.001
 "The callback waits for the interpreter no longer than this; Python's own choice is 5 ms."
 _FROZEN_AFTER_S: Final = 0.5
 "A callback this late means that the sound server hangs; it says nothing itself."
 _OPEN_PATIENCE_S: Final = 5.0
 _CLOSE_PATIENCE_S: Final = 1.0
-_OFFSETS_KEPT: Final = 128
-"Callbacks whose clock offsets are compared, twice over."
-_CLOCK_JUMP_S: Final = 0.5
-_PARTS_KEPT: Final = 8
-_REBUFFER_MS: Final = 60
-"After a gap; halves the gaps of a server that sends short deltas at the pace of real time."
+_RUN_PATIENCE_S: Final = 1.0
+"A device that is opened again has to call back within this time."
+_GATHER_S: Final = 0.05
+"When a sound server dies, its streams end one after the other; it is told as one event."
+_UNCERTAIN_S: Final = 0.01
+"The times of a device are true to a few milliseconds; rather is something heard twice than never."
+_FIRST_DELAY_S: Final = 0.2
+_LONGEST_DELAY_S: Final = 5.0
+FOLLOWS_DEFAULT: Final = sys.platform != "linux"
+"""Whether a change of the default device is ours to follow. On Linux the device that PortAudio
+calls the default is the sound server's, which moves its streams by itself. Core Audio and WASAPI
+leave a stream on the device it was opened on."""
 
-
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
-    """One device as PortAudio lists it."""
-
-    index: int
-    name: str
-    host_api: str
-    input_channels: int
-    output_channels: int
-    default_rate_hz: int
-    is_default_input: bool
-    is_default_output: bool
-
-    def channels(self, kind: Kind) -> int:
-        """Channels in the direction asked for; 0 if the device cannot do that."""
-        return self.input_channels if kind == "input" else self.output_channels
-
-    def is_default(self, kind: Kind) -> bool:
-        """Whether the system uses this device when nobody chose one."""
-        return self.is_default_input if kind == "input" else self.is_default_output
+WENT_AWAY: Final = "the sound device went away"
+STOPPED_ANSWERING: Final = "the sound server has stopped answering"
 
 
 def list_devices() -> list[DeviceInfo]:
@@ -151,25 +136,33 @@ def _no_answer() -> AudioDeviceError:
     )
 
 
-def choose_device(devices: list[DeviceInfo], spec: int | str | None, kind: Kind) -> DeviceInfo:
-    """`find_device` among `devices`."""
-    usable = [device for device in devices if device.channels(kind) > 0]
-    if not usable:
-        option = "--mic" if kind == "input" else "--speaker"
-        raise AudioDeviceError(
-            f"this machine has no {kind} device",
-            f"it works without one, on files and pipes: {option} FILE.wav, {option} - or "
-            f"{option} none",
-        )
-    matching = _matching(usable, spec, kind)
-    if len(matching) == 1:
-        return matching[0]
-    if not matching:
-        wanted = "default device" if spec is None else f"device {spec!r}"
-        raise AudioDeviceError(f"no {kind} {wanted} among {_named(usable)}", _SEE_DEVICES)
-    raise AudioDeviceError(
-        f"several {kind} devices match {spec!r}: {_named(matching)}", "give more of the name"
-    )
+def refresh_list() -> None:
+    """Have PortAudio make its list anew; there must be no stream, not even one that hangs."""
+    sounddevice = _sounddevice()
+    with _mapped_errors("cannot look for sound devices"):
+        sounddevice._terminate()
+        sounddevice._initialize()
+
+
+def tell_lists(every_s: float) -> None:
+    """Print the list of devices whenever it is another one, until stdin ends: for `ListWatch`."""
+    threading.Thread(target=_leave_with_stdin, daemon=True).start()
+    before: list[DeviceInfo] | None = None
+    while True:
+        devices: list[DeviceInfo] = []
+        with contextlib.suppress(AudioDeviceError):
+            refresh_list()
+            devices = list_devices()
+        if devices != before:
+            sys.stdout.write(encoded(devices) + "\n")
+            sys.stdout.flush()
+        before = devices
+        time.sleep(every_s)
+
+
+def _leave_with_stdin() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
 
 
 @contextlib.contextmanager
@@ -202,247 +195,152 @@ def quiet_stderr(log_path: Path | None = None) -> Iterator[None]:
             os.dup2(terminal, 2)
 
 
-class DacClock:
-    """Turns PortAudio's time stamps into times of our own clock.
+class _Line:
+    """One running stream, and what PortAudio's thread does for it: copy, count, wake, return.
 
-    Our clock is read only when the callback got the interpreter, up to 20 ms after PortAudio took
-    its stamp: so the offset between the two is the least one seen lately, never the newest.
+    Args:
+        device: the one it is on.
+        clock: gives the time of each callback.
+        wake: called in PortAudio's thread when the loop has something to look at.
+        ended: called in PortAudio's thread when the stream is over.
     """
 
-    def __init__(self, fallback_latency_s: float = 0.0) -> None:
-        self.fallback_latency_s = fallback_latency_s
-        "Assumed where the host API gives no stamps."
-        self._offset_s: float | None = None
-        self._newer_s = 0.0
-        self._older_s = 0.0
-        self._seen = 0
+    kind: Kind
 
-    def dac_at(self, current_s: float, dac_s: float, now: float) -> float:
-        """When the sample PortAudio expects at `dac_s` leaves the device, on the clock of `now`."""
-        if not current_s or not dac_s:
-            return now + self.fallback_latency_s
-        return dac_s + self._offset(now - current_s)
-
-    def _offset(self, seen_s: float) -> float:
-        # PortAudio's clock may be the wall clock, which jumps when the time of day is set.
-        if self._offset_s is None or seen_s > self._offset_s + _CLOCK_JUMP_S:
-            self._newer_s = self._older_s = seen_s
-            self._seen = 0
-        self._newer_s = min(self._newer_s, seen_s)
-        self._offset_s = min(self._newer_s, self._older_s)
-        self._seen += 1
-        if self._seen == _OFFSETS_KEPT:
-            self._seen, self._older_s, self._newer_s = 0, self._newer_s, seen_s
-        return self._offset_s
-
-
-class DeviceMicrophone:
-    """The capture side of `AudioDevices`; satisfies `Microphone`.
-
-    Frames captured before `start` and after `close` go nowhere.
-    """
-
-    def __init__(self) -> None:
-        self.dropped_frames = 0
-        self._deliver: Callable[[bytes], None] | None = None
-        self._waiting: deque[bytes] = deque()
-        self._zero_frames = 0
-        self.opened(WIRE_RATE_HZ)
-
-    @property
-    def ended(self) -> bool:
-        """A device never ends."""
-        return False
-
-    @property
-    def silent(self) -> bool:
-        return self._zero_frames >= _SILENT_AFTER_FRAMES
-
-    async def start(self, deliver: Callable[[bytes], None]) -> None:
-        self._waiting.clear()
-        self._deliver = deliver
-
-    async def close(self) -> None:
-        self._deliver = None
-
-    def opened(self, rate_hz: int) -> None:
-        """A stream of this rate begins; for `AudioDevices`."""
-        self._blocks = Framer(rate_hz * FRAME_MS // 1000 * SAMPLE_BYTES)
-        self._resampler = Resampler(rate_hz, WIRE_RATE_HZ)
-        self._frames = Framer()
-
-    def captured(self, block: bytes) -> bool:
-        """Keep what was captured; whether 20 ms are complete. For the audio thread only."""
-        complete = self._blocks.push(block)
-        if self._deliver is None:
-            return False
-        for frame in complete:
-            if len(self._waiting) >= _WAITING_FRAMES:
-                self._waiting.popleft()
-                self.dropped_frames += 1
-            self._waiting.append(frame)
-        return bool(complete)
-
-    def hand_over(self) -> None:
-        """Deliver the frames that wait; for the loop's thread."""
-        while self._waiting and self._deliver is not None:
-            captured = self._resampler.process(self._waiting.popleft())
-            for frame in self._frames.push(captured):
-                self._zero_frames = self._zero_frames + 1 if is_digital_silence(frame) else 0
-                self._deliver(frame)
-
-
-class DeviceSpeaker:
-    """The playing side of `AudioDevices`; satisfies `Speaker`.
-
-    `Drained` and `Started` come a few milliseconds before their `at`: as soon as the device took
-    the samples. `underflows` counts the device's own gaps, too.
-    """
-
-    def __init__(self, clock: Clock, fade_ms: float) -> None:
+    def __init__(
+        self,
+        device: DeviceInfo,
+        clock: Clock,
+        wake: Callable[[], None],
+        ended: Callable[["_Line"], None],
+    ) -> None:
+        self.device = device
+        self.stream: Any = None
+        self.called_back_at = clock()
+        self.late_checks = 0
+        self.rate_hz = 0
+        "Of the stream; 0 before there is one."
+        self.has_run = threading.Event()
         self._clock = clock
-        self._fade_ms = fade_ms
-        self._lock = threading.Lock()
-        self._report: Callable[[SpeakerReport], None] | None = None
-        self._device_underflows = 0
-        self._playout = _playout(WIRE_RATE_HZ)
-        self._converter = _PartConverter(WIRE_RATE_HZ)
+        self._wake = wake
+        self._ended = ended
 
-    @property
-    def underflows(self) -> int:
-        return self._device_underflows + self._playout.underflows
+    def open(self, block_ms: float, rate_hz: int = 0) -> None:
+        """Open and start a stream.
 
-    @property
-    def pending_ms(self) -> int:
-        return ms_of_samples(self._playout.pending_samples, self._converter.rate_hz)
+        Args:
+            block_ms: how much the device takes or gives at a time.
+            rate_hz: 0 for 24 kHz or else the device's own rate.
 
-    async def start(self, report: Callable[[SpeakerReport], None]) -> None:
-        self._report = report
+        Raises:
+            AudioDeviceError: the device refuses.
+        """
+        own_hz = self.device.default_rate_hz
+        if not rate_hz and own_hz != WIRE_RATE_HZ:
+            with contextlib.suppress(AudioDeviceError):
+                self._open_at(WIRE_RATE_HZ, block_ms)
+                return
+        self._open_at(rate_hz or own_hz, block_ms)
 
-    async def close(self) -> None:
-        self.stop()
-        self._report = None
+    def called_back(self) -> float:
+        """A callback has come; gives its time."""
+        now = self.called_back_at = self._clock()
+        if not self.has_run.is_set():
+            self.has_run.set()
+        return now
 
-    def play(self, item_id: str, content_index: int, pcm: bytes) -> None:
-        converted = self._converter.convert(item_id, content_index, pcm)
-        with self._lock:
-            self._playout.enqueue(item_id, content_index, converted)
+    def finished(self) -> None:
+        """The stream is over, whoever ended it."""
+        self._ended(self)
 
-    def finish(self, item_id: str, content_index: int) -> None:
-        tail = self._converter.finish(item_id, content_index)
-        with self._lock:
-            if tail:
-                self._playout.enqueue(item_id, content_index, tail)
-            self._playout.finish(item_id, content_index)
+    def _open_at(self, rate_hz: int, block_ms: float) -> None:
+        sounddevice = _sounddevice()
+        self._prepare(rate_hz)
+        is_input = self.kind == "input"
+        make = sounddevice.RawInputStream if is_input else sounddevice.RawOutputStream
+        with _mapped_errors(f"cannot open {named([self.device])}"):
+            self.stream = make(
+                device=self.device.index,
+                samplerate=rate_hz,
+                blocksize=samples_of_ms(block_ms, rate_hz),
+                channels=1,
+                dtype="int16",
+                latency="low",
+                callback=self._called_back,
+                finished_callback=self.finished,
+            )
+            self.rate_hz = rate_hz
+            self._opened(self.stream.latency)
+            self.called_back_at = self._clock()
+            self.stream.start()
 
-    def stop(self) -> list[Heard]:
-        fade_samples = samples_of_ms(self._fade_ms, self._converter.rate_hz)
-        with self._lock:
-            heard = self._playout.flush(self._clock(), fade_samples)
-        self.report_events()
-        return self._converter.stopped(heard)
+    def _prepare(self, rate_hz: int) -> None:
+        raise NotImplementedError
 
-    def heard(self) -> list[Heard]:
-        with self._lock:
-            heard = self._playout.heard(self._clock())
-        return self._converter.on_the_wire(heard)
+    def _opened(self, latency_s: float) -> None:
+        """The stream exists, and starts next."""
 
-    def opened(self, rate_hz: int) -> None:
-        """A stream of this rate begins, and what was queued is forgotten; for `AudioDevices`."""
-        with self._lock:
-            self._device_underflows += self._playout.underflows
-            self._playout = _playout(rate_hz)
-        self._converter = _PartConverter(rate_hz)
-
-    def take(self, samples: int, dac_at: float, underflowed: bool) -> tuple[bytes, bool]:
-        """The next block, and whether there is something to report. For the audio thread only."""
-        with self._lock:
-            self._device_underflows += underflowed
-            block = self._playout.take(samples, dac_at)
-            return block, self._playout.has_events
-
-    def report_events(self) -> None:
-        """Report what happened; for the loop's thread."""
-        with self._lock:
-            events = self._playout.drain_events()
-        for event in events:
-            if isinstance(event, Emitted):
-                event = self._converter.emitted(event)
-            if self._report is not None:
-                self._report(event)
-
-    def report_failure(self, message: str) -> None:
-        """Say that the device is gone; for the loop's thread."""
-        if self._report is not None:
-            self._report(Failed(message, _SEE_DEVICES))
+    def _called_back(self, buffer: Any, samples: int, stamps: Any, flags: Any) -> None:
+        raise NotImplementedError
 
 
-def _playout(rate_hz: int) -> Playout:
-    return Playout(rate_hz, rebuffer_samples=samples_of_ms(_REBUFFER_MS, rate_hz))
+class _CaptureLine(_Line):
+    kind = "input"
+    intake: Intake
+
+    def __init__(self, microphone: DeviceMicrophone, *line: Any) -> None:
+        super().__init__(*line)
+        self._microphone = microphone
+
+    def _prepare(self, rate_hz: int) -> None:
+        self.intake = Intake(rate_hz)
+
+    def _called_back(self, buffer: Any, samples: int, stamps: Any, flags: Any) -> None:
+        self.called_back()
+        overflowed = bool(flags) and flags.input_overflow
+        if self._microphone.captured(self.intake, bytes(buffer), overflowed):
+            self._wake()
 
 
-class _PartConverter:
-    """From 24 kHz to the device's rate, and its sample counts back; free if the rates are equal."""
+class _PlayLine(_Line):
+    kind = "output"
+    outlet: Outlet
 
-    def __init__(self, rate_hz: int) -> None:
-        self.rate_hz = rate_hz
-        self._is_free = rate_hz == WIRE_RATE_HZ
-        self._resamplers: dict[tuple[str, int], Resampler] = {}
-        self._received: dict[tuple[str, int], int] = {}
+    def __init__(self, speaker: DeviceSpeaker, *line: Any) -> None:
+        super().__init__(*line)
+        self._speaker = speaker
+        self._dac = DacClock()
 
-    def convert(self, item_id: str, content_index: int, pcm: bytes) -> bytes:
-        if self._is_free:
-            return pcm
-        part = (item_id, content_index)
-        if part not in self._resamplers:
-            self._forget_all_but_newest()
-            self._resamplers[part] = Resampler(WIRE_RATE_HZ, self.rate_hz)
-        self._received[part] = self._received.get(part, 0) + samples_in(pcm)
-        return self._resamplers[part].process(pcm)
+    def _prepare(self, rate_hz: int) -> None:
+        self.outlet = Outlet(rate_hz)
 
-    def finish(self, item_id: str, content_index: int) -> bytes:
-        resampler = self._resamplers.get((item_id, content_index))
-        return b"" if resampler is None else resampler.finish()
+    def _opened(self, latency_s: float) -> None:
+        self._dac = DacClock(latency_s)
 
-    def stopped(self, heard: list[Heard]) -> list[Heard]:
-        on_the_wire = self.on_the_wire(heard)
-        self._resamplers.clear()
-        self._received.clear()
-        return on_the_wire
-
-    def on_the_wire(self, heard: list[Heard]) -> list[Heard]:
-        return heard if self._is_free else [self._at_wire_rate(each) for each in heard]
-
-    def emitted(self, run: Emitted) -> Emitted:
-        if self._is_free:
-            return run
-        first, end, fade = (
-            samples * WIRE_RATE_HZ // self.rate_hz
-            for samples in (run.first_sample, run.first_sample + run.samples, run.fade_samples)
-        )
-        return replace(run, first_sample=first, samples=end - first, fade_samples=fade)
-
-    def _at_wire_rate(self, heard: Heard) -> Heard:
-        counted = heard.received_samples * WIRE_RATE_HZ // self.rate_hz
-        received = self._received.get((heard.item_id, heard.content_index), counted)
-        emitted = min(received, heard.emitted_samples * WIRE_RATE_HZ // self.rate_hz)
-        return Heard(heard.item_id, heard.content_index, received, emitted)
-
-    def _forget_all_but_newest(self) -> None:
-        # more parts than this are never open at once, and one forgotten is still counted
-        while len(self._resamplers) >= _PARTS_KEPT:
-            oldest = next(iter(self._resamplers))
-            del self._resamplers[oldest], self._received[oldest]
+    def _called_back(self, buffer: Any, samples: int, stamps: Any, flags: Any) -> None:
+        now = self.called_back()
+        dac_at = self._dac.dac_at(stamps.currentTime, stamps.outputBufferDacTime, now)
+        underflowed = bool(flags) and flags.output_underflow
+        buffer[:], wake = self._speaker.take(self.outlet, samples, dac_at, underflowed)
+        if wake:
+            self._wake()
 
 
 class AudioDevices:
-    """A microphone, a speaker or both for one talk.
+    """A microphone, a speaker or both for one talk, on whatever devices there are.
 
-    The rate is 24 kHz, or the device's own with conversion if that is refused.
+    The rate is 24 kHz, or the device's own with conversion if that is refused. A device that goes
+    away is replaced by the best one left: meanwhile the microphone gives silence, and the speaker
+    keeps what it has not played.
 
     Args:
         microphone: The device to capture from; None if there is none to open.
         speaker: The device to play on; None if there is none to open.
+        named: What the user chose by name: it is not moved when the default changes, and is taken
+            again when it is back.
+        patience_s: For how long to look for another device before `Failed` is reported; 0: there is
+            one attempt.
+        follows_default: Whether changes of the default device are to be followed.
         clock: Of all times reported; any monotonic clock in seconds.
         block_ms: How much the speaker takes at a time.
         fade_ms: Length of the fade-out of `DeviceSpeaker.stop`.
@@ -453,6 +351,9 @@ class AudioDevices:
         microphone: DeviceInfo | None,
         speaker: DeviceInfo | None,
         *,
+        named: Collection[Kind] = (),
+        patience_s: float = DEFAULT_PATIENCE_S,
+        follows_default: bool = FOLLOWS_DEFAULT,
         clock: Clock = time.monotonic,
         block_ms: float = DEFAULT_BLOCK_MS,
         fade_ms: float = 4.0,
@@ -461,18 +362,31 @@ class AudioDevices:
         self.speaker = DeviceSpeaker(clock, fade_ms)
         self.is_abandoned = False
         "A stream did not close: leave by `os._exit`, or the interpreter hangs at its end."
-        self._input = microphone
-        self._output = speaker
+        chosen: dict[Kind, DeviceInfo | None] = {"output": speaker, "input": microphone}
+        self._devices = {kind: one for kind, one in chosen.items() if one is not None}
+        "In use, or last in use."
+        self._wanted = {kind: one for kind, one in self._devices.items() if kind in named}
+        self._patience_s = patience_s
+        self._follows_default = follows_default and len(self._wanted) < len(self._devices)
         self._clock = clock
         self._block_ms = block_ms
-        self._dac = DacClock()
-        self._streams: list[Any] = []
-        self._called_back_at: dict[Kind, float] = {}
+        self._rates_hz: dict[Kind, int] = {}
+        self._lines: dict[Kind, _Line] = {}
+        self._lost: dict[Kind, str] = {}
+        "Why each side that has no stream lost it; empty if we took it down ourselves."
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._failure: asyncio.Future[str] | None = None
+        self._report: Callable[[DevicesReport], None] | None = None
+        self._untold: list[DevicesReport] = []
         self._is_waking = False
         self._watchdog: asyncio.TimerHandle | None = None
-        self._late_checks = 0
+        self._recovery: asyncio.Task[None] | None = None
+        self._watch = ListWatch(self._listed)
+        self._list_is_old = False
+        "Another list was seen than the one that PortAudio has here."
+        self._known: list[DeviceInfo] = []
+        "What PortAudio's list here was when it was last looked at."
+        self._threads: set[threading.Thread] = set()
+        "Those that open or close streams, and may hang in it."
         self._switch_interval_s = sys.getswitchinterval()
 
     async def open(self) -> None:
@@ -483,11 +397,10 @@ class AudioDevices:
                 does not answer within 5 s.
         """
         await self.close()
-        loop = asyncio.get_running_loop()
-        self._loop, self._failure, self._is_waking = loop, loop.create_future(), False
+        self._loop, self._is_waking = asyncio.get_running_loop(), False
         try:
-            self._streams = await _in_own_thread(
-                self._started_streams, _OPEN_PATIENCE_S, discard=_end
+            lines = await _in_own_thread(
+                self._opened_lines, _OPEN_PATIENCE_S, discard=_end, threads=self._threads
             )
         except TimeoutError:
             self.is_abandoned = True
@@ -498,96 +411,284 @@ class AudioDevices:
             raise
         self._switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        self._watch()
+        for line in lines:
+            self._connect(line)
+        self._look_at_clock()
+        self._watch_list_if_needed()
+
+    async def start(self, report: Callable[[DevicesReport], None]) -> None:
+        """Have `report` called, in the loop's thread, when a device is lost, found, or given up."""
+        self._report = report
+        untold, self._untold = self._untold, []
+        for one in untold:
+            report(one)
 
     async def close(self) -> None:
         """End the streams; never takes longer than a second. Closing twice is allowed."""
+        if self._loop is not None:
+            sys.setswitchinterval(self._switch_interval_s)
         self._loop = None
+        self._watch.close()
         if self._watchdog is not None:
             self._watchdog.cancel()
-        streams, self._streams = self._streams, []
-        if not streams:
-            return
-        sys.setswitchinterval(self._switch_interval_s)
-        try:
-            await _in_own_thread(lambda: _end(streams), _CLOSE_PATIENCE_S)
-        except TimeoutError:
-            self.is_abandoned = True
+        if self._recovery is not None:
+            self._recovery.cancel()
+            self._recovery = None
+        self._end_soon(list(self._lines.values()))
+        self._lines.clear()
+        self._lost.clear()
+        self.is_abandoned |= not await self._have_ended()
 
-    async def failed(self) -> str:
-        """Wait until a device is lost; says how. The speaker reports the same as `Failed`."""
-        if self._failure is None:
-            raise RuntimeError("the devices are not open")
-        return await asyncio.shield(self._failure)
+    @property
+    def missing(self) -> str:
+        """What there is no device for at the moment; see `Devices`."""
+        lost = [name for kind, name in KIND_NAMES.items() if kind in self._lost]
+        return "sound" if len(lost) == len(KIND_NAMES) else "".join(lost)
 
-    def _started_streams(self) -> list[Any]:
-        streams: list[Any] = []
+    # ---------------------------------------------------------------------- opening and connecting
+
+    def _opened_lines(self) -> list[_Line]:
+        lines: list[_Line] = []
+        self._known = list_devices()
         try:
-            if self._input is not None:
-                streams.append(self._started(self._input, "input"))
-            if self._output is not None:
-                streams.append(self._started(self._output, "output"))
+            for kind, device in self._devices.items():
+                lines.append(self._opened_line(kind, device))
         except AudioDeviceError:
-            _end(streams)
+            _end(lines)
             raise
-        return streams
+        return lines
 
-    def _started(self, device: DeviceInfo, kind: Kind) -> Any:
-        """A running stream, at 24 kHz or else at the device's own rate."""
-        if device.default_rate_hz != WIRE_RATE_HZ:
-            with contextlib.suppress(AudioDeviceError):
-                return self._started_at(WIRE_RATE_HZ, device, kind)
-            return self._started_at(device.default_rate_hz, device, kind)
-        return self._started_at(WIRE_RATE_HZ, device, kind)
+    def _opened_line(self, kind: Kind, device: DeviceInfo, rate_hz: int = 0) -> _Line:
+        rest = (device, self._clock, self._wake, self._line_ended)
+        if kind == "input":
+            line: _Line = _CaptureLine(self.microphone, *rest)
+            line.open(CAPTURE_BLOCK_MS, rate_hz)
+        else:
+            line = _PlayLine(self.speaker, *rest)
+            line.open(self._block_ms, rate_hz)
+        return line
 
-    def _started_at(self, rate_hz: int, device: DeviceInfo, kind: Kind) -> Any:
-        sounddevice = _sounddevice()
-        make = sounddevice.RawInputStream if kind == "input" else sounddevice.RawOutputStream
-        block_ms = CAPTURE_BLOCK_MS if kind == "input" else self._block_ms
-        with _mapped_errors(f"cannot open {_named([device])}"):
-            stream = make(
-                device=device.index,
-                samplerate=rate_hz,
-                blocksize=samples_of_ms(block_ms, rate_hz),
-                channels=1,
-                dtype="int16",
-                latency="low",
-                callback=self._on_capture if kind == "input" else self._on_play,
-                finished_callback=self._on_finished,
+    def _connect(self, line: _Line) -> None:
+        """Let a running stream be the one that is heard or hears."""
+        self._lines[line.kind] = line
+        self._devices[line.kind] = line.device
+        self._rates_hz[line.kind] = line.rate_hz
+        self._lost.pop(line.kind, None)
+        if isinstance(line, _PlayLine):
+            self.speaker.connect(line.outlet)
+        elif isinstance(line, _CaptureLine):
+            self.microphone.connect(line.intake)
+        if line.stream is not None and not line.stream.active:
+            self._line_lost(line, WENT_AWAY)
+
+    def _take_down(self, line: _Line, reason: str) -> None:
+        """Do without this stream from now on; what it had not played is kept."""
+        del self._lines[line.kind]
+        self._lost[line.kind] = reason
+        self._end_soon([line])
+        if line.kind == "output":
+            # What was to leave about the last callback, or later, may have got lost on the way.
+            self.speaker.disconnect(line.called_back_at - _UNCERTAIN_S)
+        else:
+            self.microphone.disconnect(self._clock() - line.called_back_at)
+
+    def _end_soon(self, lines: Sequence[_Line]) -> None:
+        """Close streams in a thread of its own, which may hang for as long as the sound server."""
+        if lines:
+            _started_thread(lambda: _end(lines), self._threads)
+
+    async def _have_ended(self) -> bool:
+        """Wait a moment for the threads that open and close; whether none hangs."""
+
+        def wait() -> None:
+            for thread in tuple(self._threads):
+                thread.join()
+
+        with contextlib.suppress(TimeoutError):
+            await _in_own_thread(wait, _CLOSE_PATIENCE_S)
+        return not self._is_hanging
+
+    @property
+    def _is_hanging(self) -> bool:
+        self._threads = {thread for thread in self._threads if thread.is_alive()}
+        return bool(self._threads)
+
+    # ------------------------------------------------------------------------- losing and finding
+
+    def _line_lost(self, line: _Line, reason: str) -> None:
+        if self._loop is None or self._lines.get(line.kind) is not line:
+            return  # It is an older stream, whose end was ours.
+        self._take_down(line, reason)
+        self._recover_soon()
+
+    def _recover_soon(self) -> None:
+        if self._recovery is None or self._recovery.done():
+            self._recovery = asyncio.get_running_loop().create_task(self._recover())
+
+    async def _recover(self) -> None:
+        """Look for devices until nothing is missing, or the patience is over."""
+        before = dict(self._devices)
+        told: dict[Kind, str] = {}
+        await asyncio.sleep(_GATHER_S)
+        deadline = self._clock() + self._patience_s
+        delay_s, is_first = _FIRST_DELAY_S, True
+        while self._lost:
+            self._tell_lost(told)
+            await self._try_to_reopen(may_refresh=not is_first)
+            if not self._lost:
+                break
+            left_s = deadline - self._clock()
+            if left_s <= 0:
+                self._give_up(told)
+                return
+            # Whatever is still there need not be cut short for a look at the list.
+            self._watch_list_if_needed()
+            await asyncio.sleep(min(delay_s, left_s))
+            delay_s, is_first = min(2 * delay_s, _LONGEST_DELAY_S), False
+        self._tell_found(told, before)
+        self._watch_list_if_needed()
+
+    async def _try_to_reopen(self, *, may_refresh: bool) -> None:
+        """Open the best device for each side that has none; what cannot be opened stays lost."""
+        refresh = self._list_is_old or (may_refresh and not self._lines)
+        # A stream that hangs would hang PortAudio's end as well.
+        if refresh and not self._is_hanging:
+            for line in list(self._lines.values()):
+                self._take_down(line, "")
+        refresh = refresh and await self._have_ended()
+        kinds = list(self._lost)
+        try:
+            lines = await _in_own_thread(
+                lambda: self._found_lines(kinds, refresh=refresh),
+                _OPEN_PATIENCE_S,
+                discard=_end,
+                threads=self._threads,
             )
-            if kind == "input":
-                self.microphone.opened(rate_hz)
-            else:
-                self._dac = DacClock(stream.latency)
-                self.speaker.opened(rate_hz)
-            self._called_back_at[kind] = self._clock()
-            stream.start()
-        return stream
+        except TimeoutError:
+            return
+        except AudioDeviceError:
+            lines = []
+        if refresh:
+            self._list_is_old = False
+        for line in lines:
+            self._connect(line)
 
-    # What PortAudio's threads run: copy, count, wake, return.
+    def _found_lines(self, kinds: Sequence[Kind], *, refresh: bool) -> list[_Line]:
+        """The best line that opens and runs, for each kind that has one; in a thread of its own."""
+        if refresh:
+            refresh_list()
+        self._known = list_devices()
+        lines = [self._best_line(self._known, kind) for kind in kinds]
+        return [line for line in lines if line is not None]
 
-    def _on_play(self, wanted: Any, samples: int, stamps: Any, flags: Any) -> None:
-        now = self._called_back_at["output"] = self._clock()
-        dac_at = self._dac.dac_at(stamps.currentTime, stamps.outputBufferDacTime, now)
-        underflowed = bool(flags) and flags.output_underflow
-        wanted[:], wake = self.speaker.take(samples, dac_at, underflowed)
-        if wake:
-            self._wake()
+    def _best_line(self, devices: list[DeviceInfo], kind: Kind) -> _Line | None:
+        best = candidates(devices, self._wanted.get(kind), kind)
+        for device in best:
+            line = self._running_line(kind, device)
+            if line is None:
+                continue
+            # While a sound server starts it may refuse the first that is asked, and take the next.
+            better = None if device is best[0] else self._running_line(kind, best[0])
+            if better is None:
+                return line
+            _end([line])
+            return better
+        return None
 
-    def _on_capture(self, captured: Any, samples: int, stamps: Any, flags: Any) -> None:
-        self._called_back_at["input"] = self._clock()
-        if self.microphone.captured(bytes(captured)):
-            self._wake()
+    def _running_line(self, kind: Kind, device: DeviceInfo) -> _Line | None:
+        """The device opened, once it has called back; at the rate at which it ran before."""
+        is_known = device.is_same(self._devices[kind])
+        try:
+            line = self._opened_line(kind, device, self._rates_hz.get(kind, 0) if is_known else 0)
+        except AudioDeviceError:
+            return None
+        if line.has_run.wait(_RUN_PATIENCE_S):
+            return line
+        _end([line])
+        return None
 
-    def _on_finished(self) -> None:
-        self._tell_loop(self._fail, "the sound device went away")
+    # ---------------------------------------------------------------------------- what is told
+
+    def _tell(self, report: DevicesReport) -> None:
+        if self._report is None:
+            self._untold.append(report)
+        else:
+            self._report(report)
+
+    def _tell_lost(self, told: dict[Kind, str]) -> None:
+        new = {kind: why for kind, why in self._lost.items() if why and kind not in told}
+        if new:
+            told |= new
+            are_gone = f"{_sides(new)} {'is' if len(new) == 1 else 'are'} gone"
+            reason = next(iter(new.values()))
+            self._tell(Noted(f"{are_gone}: {reason}; looking for another"))
+
+    def _tell_found(self, told: dict[Kind, str], before: dict[Kind, DeviceInfo]) -> None:
+        same, moved = [], []
+        for kind, device in self._devices.items():
+            if not device.is_same(before[kind]):
+                moved.append(f"{_sides([kind])} is now {device.name!r}")
+            elif kind in told:
+                same.append(kind)
+        if same:
+            moved.insert(0, f"{_sides(same)} {'is' if len(same) == 1 else 'are'} back")
+        if moved:
+            self._tell(Noted("; ".join(moved)))
+
+    def _give_up(self, told: dict[Kind, str]) -> None:
+        reason = next(iter(told.values()), WENT_AWAY)
+        message = f"{reason}, and no {self._missing_names()} could be opened"
+        if self._patience_s:
+            message += f" for {self._patience_s:g} s"
+        self._tell(Failed(message, SEE_DEVICES))
+
+    def _missing_names(self) -> str:
+        return " and no ".join(name for kind, name in KIND_NAMES.items() if kind in self._lost)
+
+    # ------------------------------------------------------------------------ lists of devices
+
+    def _watch_list_if_needed(self) -> None:
+        """Watch the list while another one could give us a better device."""
+        is_second_best = any(
+            not self._devices[kind].is_same(wanted) for kind, wanted in self._wanted.items()
+        )
+        if self._follows_default or is_second_best or (self._lost and self._lines):
+            self._watch.start()
+        else:
+            self._watch.close()
+
+    def _listed(self, devices: list[DeviceInfo]) -> None:
+        """Another process sees these devices."""
+        if self._loop is None or devices == self._known:
+            return
+        if self._lost:
+            self._list_is_old = any(
+                candidates(devices, self._wanted.get(kind), kind) for kind in self._lost
+            )
+        elif any(self._is_better(devices, kind) for kind in self._devices):
+            self._list_is_old = True
+            for line in list(self._lines.values()):
+                self._take_down(line, "")
+            self._recover_soon()
+
+    def _is_better(self, devices: list[DeviceInfo], kind: Kind) -> bool:
+        wanted, used = self._wanted.get(kind), self._devices[kind]
+        if wanted is None and not self._follows_default:
+            return False
+        best = next(iter(candidates(devices, wanted, kind)), None)
+        return best is not None and not best.is_same(used)
+
+    # ------------------------------------------------------------- between PortAudio and the loop
+
+    def _line_ended(self, line: _Line) -> None:
+        self._tell_loop(self._line_lost, line, WENT_AWAY)
 
     def _wake(self) -> None:
         if not self._is_waking:
             self._is_waking = True
             self._tell_loop(self._woken)
 
-    def _tell_loop(self, call: Callable[..., None], *arguments: str) -> None:
+    def _tell_loop(self, call: Callable[..., None], *arguments: Any) -> None:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(call, *arguments)
@@ -597,23 +698,21 @@ class AudioDevices:
         self.speaker.report_events()
         self.microphone.hand_over()
 
-    def _watch(self) -> None:
-        late_s = self._clock() - min(self._called_back_at.values())
-        self._late_checks = self._late_checks + 1 if late_s > _FROZEN_AFTER_S else 0
-        if self._late_checks > 1:  # twice: after a sleep of the whole machine one is normal
-            self._fail("the sound server has stopped answering")
-        else:
-            loop = asyncio.get_running_loop()
-            self._watchdog = loop.call_later(_FROZEN_AFTER_S / 2, self._watch)
-
-    def _fail(self, message: str) -> None:
-        if self._loop is None or self._failure is None or self._failure.done():
-            return
-        self._failure.set_result(message)
-        self.speaker.report_failure(message)
+    def _look_at_clock(self) -> None:
+        """Nobody tells of a sound server that hangs: callbacks just do not come."""
+        for line in list(self._lines.values()):
+            late_s = self._clock() - line.called_back_at
+            line.late_checks = line.late_checks + 1 if late_s > _FROZEN_AFTER_S else 0
+            if line.late_checks > 1:  # twice: after a sleep of the whole machine one is normal
+                self._line_lost(line, STOPPED_ANSWERING)
+        loop = asyncio.get_running_loop()
+        self._watchdog = loop.call_later(_FROZEN_AFTER_S / 2, self._look_at_clock)
 
 
-_SEE_DEVICES: Final = "`voicecli devices` lists what there is"
+def _sides(kinds: Collection[Kind]) -> str:
+    return " and ".join(f"the {name}" for kind, name in KIND_NAMES.items() if kind in kinds)
+
+
 _INSTALL_PORTAUDIO: Final = {
     "linux": "sudo apt install libportaudio2 (or: dnf install portaudio, pacman -S portaudio)",
     "darwin": "brew install portaudio",
@@ -647,7 +746,7 @@ def _mapped_errors(doing: str) -> Iterator[None]:
     except sounddevice.PortAudioError as exc:
         code = exc.args[1] if len(exc.args) > 1 else 0
         reason = _EXPLAINED.get(code, str(exc.args[0]) if exc.args else "unknown")
-        raise AudioDeviceError(f"{doing}: {reason}", _SEE_DEVICES) from exc
+        raise AudioDeviceError(f"{doing}: {reason}", SEE_DEVICES) from exc
 
 
 def _preferred_host_api(host_apis: Any) -> dict[str, Any]:
@@ -664,46 +763,23 @@ def _preferred_host_api(host_apis: Any) -> dict[str, Any]:
     return apis[default] if 0 <= default < len(apis) else {}
 
 
-def _matching(usable: list[DeviceInfo], spec: int | str | None, kind: Kind) -> list[DeviceInfo]:
-    if spec is None:
-        return [device for device in usable if device.is_default(kind)]
-    if isinstance(spec, int) or spec.isdecimal():
-        return [device for device in usable if device.index == int(spec)]
-    wanted = spec.casefold()
-    matching = [device for device in usable if wanted in device.name.casefold()]
-    for narrower in (
-        [device for device in matching if device.name.casefold() == wanted],
-        _of_default_host_api(matching, usable, kind),
-    ):
-        if len(narrower) == 1:
-            return narrower
-    return matching
-
-
-def _of_default_host_api(
-    matching: list[DeviceInfo], usable: list[DeviceInfo], kind: Kind
-) -> list[DeviceInfo]:
-    default_apis = {device.host_api for device in usable if device.is_default(kind)}
-    return [device for device in matching if device.host_api in default_apis]
-
-
-def _named(devices: list[DeviceInfo]) -> str:
-    return ", ".join(f"{device.index} {device.name!r}" for device in devices)
-
-
-def _end(streams: list[Any]) -> None:
-    for stream in streams:
-        stream.abort(ignore_errors=True)
-        stream.close(ignore_errors=True)
+def _end(lines: Sequence[_Line]) -> None:
+    for line in lines:
+        if line.stream is not None:
+            line.stream.abort(ignore_errors=True)
+            line.stream.close(ignore_errors=True)
 
 
 async def _in_own_thread(
-    call: Callable[[], _T], patience_s: float, discard: Callable[[_T], None] = lambda _: None
+    call: Callable[[], _T],
+    patience_s: float,
+    discard: Callable[[_T], None] = lambda _: None,
+    threads: set[threading.Thread] | None = None,
 ) -> _T:
     """Run `call` in a thread that is left behind when it takes longer; raises TimeoutError then.
 
     Not in an executor, whose threads are waited for at the interpreter's end. `discard` gets a
-    result that comes when nobody waits for it any more.
+    result that comes when nobody waits for it any more. The thread is added to `threads`.
     """
     outcome: Future[_T] = Future()
 
@@ -719,8 +795,14 @@ async def _in_own_thread(
         except InvalidStateError:
             discard(result)
 
-    threading.Thread(target=run, name="sound-device", daemon=True).start()
+    _started_thread(run, set() if threads is None else threads)
     return await asyncio.wait_for(asyncio.wrap_future(outcome), patience_s)
+
+
+def _started_thread(call: Callable[[], None], threads: set[threading.Thread]) -> None:
+    thread = threading.Thread(target=call, name="sound-device", daemon=True)
+    threads.add(thread)
+    thread.start()
 
 
 def _descriptor(stream: Any) -> int | None:

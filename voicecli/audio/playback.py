@@ -5,6 +5,9 @@ came. The device takes blocks ahead of time; each block is logged with the *DAC 
 sample, the moment that sample leaves the device. From the log follows what has been heard at any
 moment, to the sample. Silence given because nothing was queued is in no part and never counts.
 
+What is played can be turned down, and turned down to nothing: then playback pauses, and goes on
+with the next sample when it is turned up again. Soft audio is heard; what waits is not.
+
 A part is *over* when it is closed (finished by the caller, or followed by another part) and its
 last sample has left the device. Every other part is open, and belongs into a truncation.
 
@@ -16,7 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from voicecli.audio.pcm import (
     SAMPLE_BYTES,
@@ -30,8 +33,54 @@ from voicecli.audio.pcm import (
 FADE_SAMPLES: Final = 96
 "4 ms at 24 kHz: short enough not to be heard as speech, long enough not to click."
 
+RAMP_SAMPLES: Final = 120
+"5 ms at 24 kHz: how long it takes to turn playback up or down."
+
 _MEMORY_S: Final = 2.0
 "How long a block is remembered after its DAC time; more than any device's latency."
+
+
+class Gain(NamedTuple):
+    """How loud consecutive samples are: from one factor to another, then there.
+
+    Sample `k` of the ramp has the factor `before + (after - before) * (k + 1) / ramp_samples`.
+    """
+
+    before: float
+    after: float
+    ramp_samples: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether samples stay as they are."""
+        return self.after == 1.0 and (self.before == 1.0 or not self.ramp_samples)
+
+    def at(self, samples: int) -> float:
+        """The factor of the last one of so many samples."""
+        if samples >= self.ramp_samples:
+            return self.after
+        return self.before + (self.after - self.before) * samples / self.ramp_samples
+
+    def later(self, samples: int) -> "Gain":
+        """What holds for the samples that follow so many."""
+        if samples >= self.ramp_samples:
+            return Gain(self.after, self.after, 0)
+        return Gain(self.at(samples), self.after, self.ramp_samples - samples)
+
+    def applied(self, pcm: bytes, first: int = 0) -> bytes:
+        """`pcm`, whose first sample is the one at `first`, as loud as it is to be."""
+        if self.is_full or not pcm:
+            return pcm
+        samples = unpacked(pcm)
+        for position in range(min(len(samples), max(0, self.ramp_samples - first))):
+            samples[position] = int(samples[position] * self.at(first + position + 1))
+        after = self.after
+        for position in range(max(0, self.ramp_samples - first), len(samples)):
+            samples[position] = int(samples[position] * after)
+        return packed(samples)
+
+
+FULL_LEVEL: Final = Gain(1.0, 1.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +134,8 @@ class Drained:
 class Emitted:
     """Samples of one part that leave the device without a gap: told when they end, or each second.
 
-    All of them together are exactly what is heard: put at their times, with the fade applied, they
-    give the sound of the device again, sample by sample.
+    All of them together are exactly what is heard: put at their times, with the gain and then the
+    fade applied, they give the sound of the device again, sample by sample.
     """
 
     item_id: str
@@ -98,6 +147,8 @@ class Emitted:
     "When the first of them leaves the device."
     fade_samples: int = 0
     "How many at the end were faded out, because of an interruption."
+    gain: Gain = FULL_LEVEL
+    "From the first of them on."
 
 
 PlayoutEvent = Started | Finished | Drained | Emitted
@@ -130,6 +181,8 @@ class _Span:
     begins_at: float
     ends_at: float
     samples: int
+    pcm: bytes
+    "As it was queued: a device that is lost gives it back."
 
 
 @dataclass(slots=True)
@@ -139,6 +192,7 @@ class _Run:
     part: _Part
     first_sample: int
     at: float
+    gain: Gain
     samples: int = 0
 
     def emitted(self, fade_samples: int = 0) -> Emitted:
@@ -150,6 +204,7 @@ class _Run:
             self.samples + fade_samples,
             self.at,
             fade_samples,
+            self.gain,
         )
 
 
@@ -185,6 +240,8 @@ class Playout:
         self._spans: deque[_Span] = deque()
         self._flowing: _Part | None = None
         self._run: _Run | None = None
+        self._gain = FULL_LEVEL
+        "Of the next run."
         self._held_samples = 0
         "Silence given while something was queued and held back."
         self._sounding = False
@@ -232,6 +289,30 @@ class Playout:
         if part is not None:
             self._close(part)
 
+    def set_gain(self, gain: float) -> None:
+        """Go on this loud, from the next sample handed out, with a ramp of a few milliseconds.
+
+        Args:
+            gain: 1.0 is full level; at 0.0 playback pauses, and goes on with the next sample when
+                it is turned up again.
+        """
+        run = self._run
+        now = self._gain.before if run is None else run.gain.at(run.samples)
+        # What does not sound need not be turned down slowly; after a pause it has to come up so.
+        is_silent = self._flowing is None and now > 0.0
+        needs_ramp = gain != now and not is_silent
+        ramp_samples = RAMP_SAMPLES * self._rate_hz // WIRE_RATE_HZ if needs_ramp else 0
+        wanted = Gain(now if needs_ramp else gain, gain, ramp_samples)
+        if run is not None:
+            self._go_on(run).gain = wanted
+        self._gain = wanted
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is handed out because playback was turned down to nothing."""
+        gain = self._gain if self._run is None else self._run.gain.later(self._run.samples)
+        return gain.after == 0.0 and not gain.ramp_samples
+
     def take(self, samples: int, dac_at: float) -> bytes:
         """Hand out the next block: exactly `samples`, filled up with silence.
 
@@ -241,7 +322,8 @@ class Playout:
         """
         self._forget(dac_at - _MEMORY_S)
         if not self._queue and not self._fade:
-            self._run_dry(dac_at)
+            if not self.is_paused:
+                self._run_dry(dac_at)
             return bytes(samples * SAMPLE_BYTES)
         pieces = [self._take_fade(samples, dac_at)] if self._fade else []
         filled = samples_in(pieces[0]) if pieces else 0
@@ -251,7 +333,10 @@ class Playout:
             filled += samples_in(piece)
         if filled == samples:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self._run_dry(dac_at + filled / self._rate_hz)
+        if self.is_paused and not self._fade:
+            self._end_run()
+        else:
+            self._run_dry(dac_at + filled / self._rate_hz)
         if self._queue:
             self._held_samples += samples - filled
         pieces.append(bytes((samples - filled) * SAMPLE_BYTES))
@@ -262,14 +347,17 @@ class Playout:
 
         What the device took already will be heard, and so will a fade-out over the next
         `fade_samples` of the part being played, which the next `take` hands out first. Audio of a
-        flushed part must not be queued again.
+        flushed part must not be queued again; what is queued next is played at full level.
 
         Args:
             at: Now, on the clock of `take`'s DAC times: parts that are over by then are left out.
             fade_samples: Length of the fade-out; 0 for none.
         """
-        playing = self._flowing
+        # Between runs nothing sounds: it was held.
+        playing = None if self.is_paused or self._run is None else self._flowing
         fade = b"" if self._fade or playing is None else self._next_of(playing, fade_samples)
+        if self._run is not None:
+            fade = self._run.gain.applied(fade, self._run.samples)
         heard = []
         for part in self._parts.values():
             if not part.is_over(at):
@@ -284,7 +372,42 @@ class Playout:
         self._spans.clear()
         self._last = self._flowing = None
         self._held_samples = 0
+        self._gain = FULL_LEVEL
         return heard
+
+    def rewind(self, at: float) -> None:
+        """Take back what had not left the device at `at`, because the device is gone.
+
+        Each part goes on with the sample after the last that left, whenever the next block is
+        taken. What was told of it before stays told: a part that was said to be finished counts as
+        heard, and a run may begin where the one before it had not ended. A fade-out is dropped.
+
+        Args:
+            at: at most 2 s ago, on the clock of `take`'s DAC times.
+        """
+        self._fade = b""
+        while self._spans and self._spans[-1].ends_at > at:
+            self._take_back(self._spans.pop(), at)
+        run = self._run
+        if run is not None:
+            run.samples = max(0, min(run.samples, run.part.handed - run.first_sample))
+        self._end_run()
+        self._flowing = None
+        self._held_samples = 0
+        self._sounding_until = min(self._sounding_until, at)
+
+    def _take_back(self, span: _Span, at: float) -> None:
+        part = span.part
+        left = min(span.samples, max(0, self._samples_between(span.begins_at, at)))
+        if left:
+            ends_at = span.begins_at + left / self._rate_hz
+            pcm = span.pcm[: left * SAMPLE_BYTES]
+            self._spans.append(_Span(part, span.begins_at, min(ends_at, at), left, pcm))
+        if left < span.samples:
+            part.handed -= span.samples - left
+            self._queued += span.samples - left
+            self._queue.appendleft(_Chunk(part, span.pcm, left * SAMPLE_BYTES))
+        part.sounding_until = min(part.sounding_until, at)
 
     def heard(self, at: float) -> list[Heard]:
         """How much of each open part has left the device at `at`, which is at most 2 s ago."""
@@ -292,7 +415,7 @@ class Playout:
         for span in reversed(self._spans):
             if span.ends_at <= at:
                 break
-            elapsed = max(0, math.floor((at - span.begins_at) * self._rate_hz))
+            elapsed = max(0, self._samples_between(span.begins_at, at))
             key = id(span.part)
             in_device[key] = in_device.get(key, 0) + span.samples - min(elapsed, span.samples)
         return [
@@ -300,6 +423,10 @@ class Playout:
             for part in self._parts.values()
             if not part.is_over(at)
         ]
+
+    def _samples_between(self, begins_at: float, at: float) -> int:
+        # Rounded down, but not for what is only a float's error.
+        return math.floor((at - begins_at) * self._rate_hz + 1e-3)
 
     def _part(self, item_id: str, content_index: int) -> _Part:
         key = (item_id, content_index)
@@ -325,7 +452,7 @@ class Playout:
 
     def _may_flow(self) -> bool:
         """Whether the head of the queue may be played now, by the two holds."""
-        if not self._queue:
+        if not self._queue or self.is_paused:
             return False
         part = self._queue[0].part
         if part is self._flowing or part.closed:
@@ -336,6 +463,13 @@ class Playout:
     def _take_chunk(self, most_samples: int, dac_at: float) -> bytes:
         chunk = self._queue[0]
         part = chunk.part
+        if self._run is not None and self._run.part is not part:
+            self._end_run()
+        gain, done = self._gain, 0
+        if self._run is not None:
+            gain, done = self._run.gain, self._run.samples
+        if gain.after == 0.0:
+            most_samples = min(most_samples, gain.ramp_samples - done)
         end = chunk.start + most_samples * SAMPLE_BYTES
         piece = chunk.pcm[chunk.start : end]
         if end >= len(chunk.pcm):
@@ -343,38 +477,45 @@ class Playout:
         else:
             chunk.start = end
         if not part.handed:
-            self._end_run()
             self._events.append(Started(part.item_id, part.content_index, dac_at))
         elif part is not self._flowing:
             self.underflows += 1
         self._flowing = part
         self._held_samples = 0
-        self._account(part, samples_in(piece), dac_at)
-        return piece
+        self._account(part, piece, dac_at)
+        return gain.applied(piece, done)
 
-    def _account(self, part: _Part, samples: int, dac_at: float) -> None:
+    def _account(self, part: _Part, piece: bytes, dac_at: float) -> None:
+        samples = samples_in(piece)
         ends_at = dac_at + samples / self._rate_hz
         self._run_on(part, samples, dac_at)
         part.handed += samples
         part.sounding_until = ends_at
         self._queued -= samples
-        self._spans.append(_Span(part, dac_at, ends_at, samples))
+        self._spans.append(_Span(part, dac_at, ends_at, samples, piece))
         self._sounds_until(ends_at)
         self._tell_if_finished(part)
 
     def _run_on(self, part: _Part, samples: int, dac_at: float) -> None:
         run = self._run
-        if run is None or run.part is not part:
-            self._end_run()
-            run = self._run = _Run(part, part.handed, dac_at)
+        if run is None:
+            run = self._run = _Run(part, part.handed, dac_at, self._gain)
         run.samples += samples
         if run.samples >= RUN_SAMPLES:
-            self._end_run()
-            # On the time line of the samples: a device's own times tremble.
-            self._run = _Run(part, part.handed + samples, run.at + run.samples / self._rate_hz)
+            self._go_on(run)
+
+    def _go_on(self, run: _Run) -> _Run:
+        """Tell of a run, and let another one follow it without a gap."""
+        self._end_run()
+        # On the time line of the samples: a device's own times tremble.
+        at = run.at + run.samples / self._rate_hz
+        self._run = _Run(run.part, run.first_sample + run.samples, at, self._gain)
+        return self._run
 
     def _end_run(self, fade_samples: int = 0) -> None:
         run, self._run = self._run, None
+        if run is not None:
+            self._gain = run.gain.later(run.samples)
         if run is not None and (run.samples or fade_samples):
             self._events.append(run.emitted(fade_samples))
 

@@ -23,6 +23,16 @@ class Failed:
 SpeakerReport = Started | Finished | Drained | Emitted | Failed
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A device went away, or another one was found; the talk goes on."""
+
+    message: str
+
+
+DevicesReport = Noted | Failed
+
+
 class Microphone(Protocol):
     """A source of 20 ms frames (960 bytes) at the pace of real time."""
 
@@ -44,6 +54,17 @@ class Microphone(Protocol):
         """A device that gave nothing but exact zeros for 2 s; always false for a file or pipe."""
 
 
+class Devices(Protocol):
+    """The devices behind a microphone, a speaker or both, which may go away during a talk."""
+
+    async def start(self, report: Callable[[DevicesReport], None]) -> None:
+        """Begin to report; what has happened before is reported at once."""
+
+    @property
+    def missing(self) -> str:
+        """`speaker`, `microphone` or `sound` (both) while there is no device for it, else empty."""
+
+
 class Speaker(Protocol):
     """A sink that plays parts (item id, content index) in the order they come."""
 
@@ -56,8 +77,13 @@ class Speaker(Protocol):
     def finish(self, item_id: str, content_index: int) -> None:
         """No more audio of this part will come."""
 
+    def set_gain(self, gain: float) -> None:
+        """Play on this loud, 1.0 is full level; 0.0 pauses, and any other gain then plays on."""
+
     def stop(self) -> list[Heard]:
         """Fall silent now, with a short fade; say what will have been heard of each open part.
+
+        What is queued afterwards is played at full level.
 
         What had happened before, and is not reported yet, is reported first.
         """

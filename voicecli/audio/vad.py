@@ -8,11 +8,12 @@ frame sustained it for `silence_duration_ms`. All time is counted in frames push
 time, and how fast the frames come does not matter.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from voicecli.audio.pcm import FRAME_MS, SAMPLE_BYTES, level_dbfs
+from voicecli.audio.pcm import FRAME_MS, SAMPLE_BYTES, level_dbfs, unpacked
 
 _ONSET_WINDOW: Final = 5
 _ONSET_FRAMES: Final = 4
@@ -26,6 +27,15 @@ _BELOW_SPEECH_DB: Final = 27.0
 "Sound farther than this below the recent speech is its reverberation, or the room."
 _SPEECH_DECAY_DB: Final = 0.1
 "Per frame: after a shout a soft voice is heard again within a few seconds."
+_NEAR_MARGIN_DB: Final = 9.0
+"Of a voice above the room's noise, where nobody was speaking before."
+_STEADY_FRAMES: Final = 8
+_STEADY_DB: Final = 1.5
+"Eight frames within so little are a tone or a hum."
+_FULL_SCALE_DB: Final = 20.0 * math.log10(32768.0)
+_OPEN_HZ: Final = 600.0
+_HUMMED_DB: Final = 12.0
+"A hummed yes has so much less above that; hardly an open vowel has so little there."
 _QUIETEST_ROOM_DBFS: Final = -70.0
 _LOUDEST_FIRST_ROOM_DBFS: Final = -40.0
 "The first frame is taken for the room, up to this: somebody may be speaking already."
@@ -85,7 +95,7 @@ class SpeechDetector:
         self._frame_bytes = rate_hz * FRAME_MS // 1000 * SAMPLE_BYTES
         self._prefix_padding_ms = prefix_padding_ms
         self._silence_frames = max(1, -(-silence_duration_ms // FRAME_MS))
-        self._levels = _Levels(threshold)
+        self._levels = _Levels(-65.0 + 20.0 * threshold, 6.0 + 6.0 * threshold)
         self._recent: deque[bool] = deque(maxlen=_ONSET_WINDOW)
         self._position_ms = 0
         self._last_end_ms = 0
@@ -137,12 +147,77 @@ class SpeechDetector:
         return SpeechStopped(self._position_ms)
 
 
+class VoiceFrames:
+    """Whether each single frame of 20 ms is a voice, for those who must know at once.
+
+    webrtcvad at its strictest and the level gate. What stays at one level as no voice does, a beep
+    or a mains hum, is a voice no longer after 160 ms.
+
+    Args:
+        rate_hz: one of webrtcvad's rates.
+        floor_dbfs: a softer frame is no voice.
+    """
+
+    def __init__(self, rate_hz: int, *, floor_dbfs: float) -> None:
+        import webrtcvad
+
+        self._webrtcvad = webrtcvad.Vad(3)
+        self._rate_hz = rate_hz
+        self._levels = _Levels(floor_dbfs, _NEAR_MARGIN_DB)
+        self._recent_dbfs: deque[float] = deque(maxlen=_STEADY_FRAMES)
+        self._high = _HighPass(_OPEN_HZ, rate_hz)
+        self.is_hummed = False
+        "Whether the last frame was a voice with its mouth closed: there is little high in it."
+
+    def push(self, frame: bytes) -> bool:
+        """Take the next 20 ms, PCM16 mono."""
+        level = level_dbfs(frame)
+        self._recent_dbfs.append(level)
+        speechlike = self._webrtcvad.is_speech(frame, self._rate_hz)
+        is_voice = self._levels.push(level, speechlike, speaking=False)
+        is_voice = is_voice and not self._is_steady
+        self.is_hummed = is_voice and self._high.level_dbfs(frame) < level - _HUMMED_DB
+        return is_voice
+
+    @property
+    def _is_steady(self) -> bool:
+        recent = self._recent_dbfs
+        return len(recent) == _STEADY_FRAMES and max(recent) - min(recent) < _STEADY_DB
+
+
+class _HighPass:
+    """Four poles: the same Butterworth filter twice."""
+
+    def __init__(self, corner_hz: float, rate_hz: int) -> None:
+        turn = math.tan(math.pi * corner_hz / rate_hz)
+        damping = math.sqrt(2.0) * turn
+        scale = 1.0 + damping + turn * turn
+        self._gain = 1.0 / scale
+        self._feedback = (2.0 * (turn * turn - 1.0) / scale, 1.0 - 2.0 * damping / scale)
+        self._state = (0.0, 0.0, 0.0, 0.0)
+
+    def level_dbfs(self, pcm: bytes) -> float:
+        """How loud the next samples are behind the filter."""
+        gain, (back_1, back_2) = self._gain, self._feedback
+        a_1, a_2, b_1, b_2 = self._state
+        energy = 0.0
+        samples = unpacked(pcm)
+        for sample in samples:
+            a = sample - back_1 * a_1 - back_2 * a_2
+            b = gain * (a - 2.0 * a_1 + a_2) - back_1 * b_1 - back_2 * b_2
+            out = gain * (b - 2.0 * b_1 + b_2)
+            energy += out * out
+            a_2, a_1, b_2, b_1 = a_1, a, b_1, b
+        self._state = (a_1, a_2, b_1, b_2)
+        return 10.0 * math.log10(max(energy / len(samples), 1e-2)) - _FULL_SCALE_DB
+
+
 class _Levels:
     """The level gate: follows the room's noise and the speaker's loudness."""
 
-    def __init__(self, threshold: float) -> None:
-        self._floor_dbfs = -65.0 + 20.0 * threshold
-        self._margin_db = 6.0 + 6.0 * threshold
+    def __init__(self, floor_dbfs: float, margin_db: float) -> None:
+        self._floor_dbfs = floor_dbfs
+        self._margin_db = margin_db
         self._room_dbfs: float | None = None
         self._speech_dbfs = _QUIETEST_ROOM_DBFS
 

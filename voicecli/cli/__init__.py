@@ -14,9 +14,11 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from voicecli.cli.config import config_command
+from voicecli.cli.demo import demo_command
 from voicecli.cli.devices import devices_command
 from voicecli.cli.models import app as models_app
 from voicecli.cli.recordings import app as recordings_app
+from voicecli.cli.replay import replay_command
 from voicecli.cli.serve import serve_command
 from voicecli.cli.talk import talk_command
 from voicecli.errors import VoicecliError
@@ -31,6 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("talk")(talk_command)
+app.command("replay")(replay_command)
+app.command("demo")(demo_command)
 app.command("serve")(serve_command)
 app.command("devices")(devices_command)
 app.command("config")(config_command)

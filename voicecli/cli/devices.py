@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from voicecli.audio.devices import DeviceInfo
+    from voicecli.audio.choosing import DeviceInfo
 
 
 def devices_command(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import typer
 
 from voicecli.cli.library import RecordingName, library
-from voicecli.errors import ConfigError
+from voicecli.errors import ConfigError, RecordingError
 
 if TYPE_CHECKING:
     from voicecli.recording.export.files import FixtureMade, Followed
@@ -213,7 +213,8 @@ def _job_of(name: str, forms: list[Form], to: str) -> Job:
 
 def _check_free(jobs: list[Job], *, force: bool) -> None:
     """Before anything is made: whether all of it can be."""
-    from voicecli.recording.export.files import check_free, flac_library
+    from voicecli.recording.export.files import check_free
+    from voicecli.recording.export.flac import flac_library
 
     for job in jobs:
         if job.path is None and job.form not in _TO_STDOUT - {Form.CAST} and sys.stdout.isatty():
@@ -228,16 +229,21 @@ def _check_free(jobs: list[Job], *, force: bool) -> None:
 
 
 def _carry_out(job: Job, recording: Followed, looks: Looks, *, force: bool) -> None:
-    from voicecli.recording.export import files
+    from voicecli.recording.export import files, flac
 
-    if job.form is Form.FLAC and not files.has_flac():
+    if job.form is Form.FLAC and not flac.has_flac():
         # Only where everything is wanted: that much can be had without it.
-        _tell(f"left out {job.form.value}: {files.NO_FLAC} ({files.FLAC_HINT})")
+        _tell(f"left out {job.form.value}: {flac.NO_FLAC} ({flac.FLAC_HINT})")
         return
     if job.path is None:
-        for chunk in _chunks(job.form, recording, looks):
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+        try:
+            for chunk in _chunks(job.form, recording, looks):
+                sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            raise RecordingError(f"cannot write the output: {exc.strerror or exc}") from exc
         return
     if files.is_stream(job.path):
         files.write_stream(job.path, _chunks(job.form, recording, looks))

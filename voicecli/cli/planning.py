@@ -1,4 +1,4 @@
-"""Scripts of a demo, from their names to plays: read, checked, and decided before anything opens."""
+"""Scripts of a demo, from their names to plays: read and decided before anything opens."""
 
 from __future__ import annotations
 

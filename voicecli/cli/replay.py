@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -156,6 +157,16 @@ def replay_command(
     from voicecli.recording.library import find_all
 
     paths = find_all(recordings, library())
+    if check and against is not None:
+        raise ConfigError(
+            "--check and --against exclude each other", "check what --against has recorded"
+        )
+    if check or against is not None:
+        _refuse_playing(
+            "--check" if check else "--against", speaker=speaker if check else None,
+            no_audio=no_audio, speed=speed != 1.0, begin=begin, end=end, turn=turn,
+            idle_limit=idle_limit, only=only, step=step,
+        )  # fmt: skip
     if against is not None:
         _check_timing(timing)
         from voicecli.cli.against import run_against
@@ -194,6 +205,19 @@ def _check_timing(timing: str | None) -> None:
         raise ConfigError(f"unknown --timing {timing!r}", "it is one of turns, original")
 
 
+_PLAYED_NAMES = {"begin": "from", "end": "to"}
+
+
+def _refuse_playing(instead: str, **given: object) -> None:
+    """Refuse what says how to play a recording where none is played."""
+    for name, value in given.items():
+        if value is not None and value is not False:
+            option = _PLAYED_NAMES.get(name, name).replace("_", "-")
+            raise ConfigError(
+                f"--{option} is for playing, and {instead} plays nothing", "leave one of them out"
+            )
+
+
 def _refuse_without_against(**given: object) -> None:
     for name, value in given.items():
         if value is not None:
@@ -221,6 +245,8 @@ def _wanted(
 
     if only not in (None, "user", "assistant"):
         raise ConfigError(f"unknown --only {only!r}", "it is one of user, assistant")
+    if math.isnan(speed) or (idle_limit is not None and math.isnan(idle_limit)):
+        raise ConfigError("--speed and --idle-limit want a number", "nan is none")
     if begin is not None and turn is not None:
         raise ConfigError("--from and --turn exclude each other", "leave one of them out")
     from_s = 0.0 if begin is None else seconds_of(begin, "--from")

@@ -153,7 +153,7 @@ async def play(recording: Recording, wanted: Wanted, sound: Sound, view: View) -
     """Play a recording in its time, on a speaker if there is one, and show it.
 
     Raises:
-        AudioDeviceError: the speaker that was asked for is not there.
+        AudioDeviceError: the speaker that was asked for is not there, or cannot be written to.
     """
     with EndingSignals() as signals:
         async with AsyncExitStack() as stack:
@@ -167,18 +167,19 @@ async def play(recording: Recording, wanted: Wanted, sound: Sound, view: View) -
 
 
 async def _open_speaker(replay: Replay, sound: Sound, stack: AsyncExitStack) -> None:
-    from voicecli.cli.edges import open_audio
+    from voicecli.cli.edges import is_device, open_audio
     from voicecli.config import Audio
 
     if sound.speaker == "none":
         return
+    on_failure = replay.speaker_failed if is_device(sound.speaker) else replay.sound_lost
     try:
         edges = await stack.enter_async_context(
             open_audio(
                 Audio(mic="none", speaker=sound.speaker, device_patience_s=SPEAKER_PATIENCE_S)
             )
         )
-        outlet = SpeakerOutlet(edges.speaker, replay.speaker_failed)
+        outlet = SpeakerOutlet(edges.speaker, on_failure)
         await edges.speaker.start(outlet.reported)
         if edges.devices is not None:
             await edges.devices.start(replay.devices_reported)
@@ -215,6 +216,7 @@ class Replay:
         self._wanted = wanted
         self._woken = asyncio.Event()
         self._is_over = False
+        self._error: AudioDeviceError | None = None
         self._wants_to_play = True
         self._going_to: float | None = None
         self._goes_at = 0.0
@@ -265,6 +267,11 @@ class Replay:
         if was_playing:
             self.player.play()
 
+    def sound_lost(self, message: str) -> None:
+        """End: the file or pipe that was to have all of the sound takes no more."""
+        self._error = AudioDeviceError(message)
+        self.quit()
+
     def devices_reported(self, report: DevicesReport) -> None:
         """The speaker's device went away, or another one stands in for it."""
         match report:
@@ -303,13 +310,19 @@ class Replay:
         self._draw()
 
     async def run(self) -> None:
-        """Play to the end, or until the user has enough."""
+        """Play to the end, or until the user has enough.
+
+        Raises:
+            AudioDeviceError: the file or pipe that is the speaker cannot be written any more.
+        """
         if self._wants_to_play and self._going_to is None:
             self.player.play()
         while not self._is_over and self.player.state != "ended":
             self._tick()
             await self._sleep()
         self._wind_up()
+        if self._error is not None:
+            raise self._error
 
     def _tick(self) -> None:
         if self._going_to is not None and self._clock() >= self._goes_at:

@@ -93,6 +93,15 @@ def talk_command(
             help="With server: after so long without speech the model speaks unasked.",
         ),
     ] = None,
+    barge_in: Annotated[
+        str | None,
+        _option(
+            "--barge-in",
+            panel=_TURNS,
+            help="What your voice does to an answer. server: stop it; local: soften it at once, "
+            "and stop it unless it was a cough or a 'yeah'; off: nothing.",
+        ),
+    ] = None,
     mic: Annotated[
         str | None,
         _option(
@@ -122,6 +131,14 @@ def talk_command(
     noise_reduction: Annotated[
         str | None,
         _option("--noise-reduction", panel=_SOUND, help="Server side: off, near_field, far_field."),
+    ] = None,
+    device_patience: Annotated[
+        float | None,
+        _option(
+            "--device-patience",
+            panel=_SOUND,
+            help="When a device goes away: look for another one for so many seconds.",
+        ),
     ] = None,
     language: Annotated[
         str | None, _option("--language", panel=_SOUND, help="What you speak, as ISO 639-1 (en).")
@@ -191,11 +208,13 @@ def talk_command(
         "vad.prefix_ms": prefix_ms,
         "vad.silence_ms": silence_ms,
         "vad.idle_timeout_ms": idle_timeout_ms,
+        "barge_in.mode": barge_in,
         "audio.mic": mic,
         "audio.speaker": speaker,
         "audio.input_format": audio_format,
         "audio.output_format": audio_format,
         "audio.noise_reduction": noise_reduction,
+        "audio.device_patience_s": device_patience,
         "language": language,
         "transcription": transcription_model,
         "recording.enabled": None if record is None else True,

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from voicecli.engine import checks
 from voicecli.engine.checks import Refusal
+from voicecli.engine.session_fields import SessionKind
 from voicecli.engine.session_state import SessionState
 from voicecli.protocol.objects import JsonDict
 
@@ -124,13 +125,13 @@ class ClientSecrets:
 
     Args:
         new_value: makes a value that nobody can guess, from a prefix.
-        new_session: makes the state of a fresh session.
+        new_session: makes the state of a fresh session of this kind.
 
     Source: `POST /v1/realtime/client_secrets` of the API.
     """
 
     def __init__(
-        self, new_value: Callable[[str], str], new_session: Callable[[], SessionState]
+        self, new_value: Callable[[str], str], new_session: Callable[[SessionKind], SessionState]
     ) -> None:
         self._new_value = new_value
         self._new_session = new_session
@@ -154,7 +155,7 @@ class ClientSecrets:
         """
         wanted = self._check(request, "body")
         session = wanted.get("session") or {"type": "realtime"}
-        state = self._new_session()
+        state = self._new_session(kind_of(session))
         state.update(session, answering=False)
         seconds = (wanted.get("expires_after") or {}).get("seconds", _SECONDS)
         self._forget_expired(now)
@@ -173,6 +174,12 @@ class ClientSecrets:
 
     def _forget_expired(self, now: float) -> None:
         self._secrets = {key: one for key, one in self._secrets.items() if one.expires_at > now}
+
+
+def kind_of(session: Any) -> SessionKind:
+    """The kind that a session's settings name; conversations unless they name the other one."""
+    wanted = session.get("type") if isinstance(session, dict) else None
+    return "transcription" if wanted == "transcription" else "realtime"
 
 
 def _digest(key: str) -> bytes:

@@ -55,6 +55,33 @@ def anything(value: Any, param: str) -> Any:
     return value
 
 
+MAX_DEPTH: Final = 64
+
+
+def free_form(value: Any, param: str) -> Any:
+    """Accepts every value that is nested at most 64 deep: it is echoed, and has to be readable."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return value
+    raise wrong_value("deeper nesting", param, f"at most {MAX_DEPTH} levels")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def free_object(value: Any, param: str) -> JsonDict:
+    """Accepts an object with anything in it, nested at most 64 deep."""
+    if not isinstance(value, dict):
+        raise wrong_type(value, param, "an object")
+    checked: JsonDict = free_form(value, param)
+    return checked
+
+
 def string(value: Any, param: str) -> str:
     """Accepts a string."""
     if not isinstance(value, str):
@@ -129,10 +156,8 @@ def list_of(check: Check, longest: int) -> Check:
     return check_all
 
 
-def fields(
-    known: Mapping[str, Check], needed: Collection[str] = (), *, open_ended: bool = False
-) -> Check:
-    """Accepts an object with these fields and, unless it is `open_ended`, no other ones."""
+def fields(known: Mapping[str, Check], needed: Collection[str] = ()) -> Check:
+    """Accepts an object with these fields and no other ones."""
 
     def check(value: Any, param: str) -> JsonDict:
         if not isinstance(value, dict):
@@ -142,9 +167,9 @@ def fields(
                 raise missing(f"{param}.{name}")
         taken = {}
         for name, one in value.items():
-            if name not in known and not open_ended:
+            if name not in known:
                 raise unknown_parameter(f"{param}.{name}"[:200])
-            taken[name] = known.get(name, anything)(one, f"{param}.{name}")
+            taken[name] = known[name](one, f"{param}.{name}")
         return taken
 
     return check
@@ -163,6 +188,12 @@ def by_type(kinds: Mapping[str, Check]) -> Check:
         return checked
 
     return check
+
+
+def strings(value: Any, param: str) -> dict[str, str]:
+    """Accepts an object whose values are all strings."""
+    checked = free_object(value, param)
+    return {name: string(one, f"{param}.{name}"[:200]) for name, one in checked.items()}
 
 
 METADATA_PAIRS: Final = 16

@@ -53,6 +53,7 @@ from voicecli.engine.listening import (
 )
 from voicecli.engine.replies import Replies
 from voicecli.engine.requests import Requests
+from voicecli.engine.session_fields import SessionKind
 from voicecli.engine.session_state import SessionState
 from voicecli.protocol import events
 from voicecli.protocol.events import MalformedEvent, ServerEvent, UnknownEvent
@@ -72,6 +73,7 @@ class Dialogue:
         new_id: makes a unique id from a prefix (`item` gives `item_…`).
         model: what the session says it is served by.
         voices: names of voices beside those of the API.
+        kind: of the session.
         expires_at: when the session will be ended, in seconds since 1970; None: never.
     """
 
@@ -81,11 +83,14 @@ class Dialogue:
         *,
         model: str = MODEL,
         voices: Collection[str] = (),
+        kind: SessionKind = "realtime",
         expires_at: int | None = None,
     ) -> None:
         self._new_id = new_id
         self._conversation_id = new_id("conv")
-        self._session = SessionState(new_id("sess"), model, voices, expires_at=expires_at)
+        self._session = SessionState(
+            new_id("sess"), model, voices, kind=kind, expires_at=expires_at
+        )
         self._items = Items()
         self._requests = Requests(self._session, self._items, new_id)
         self._replies = Replies(self._session, self._items, new_id)
@@ -309,6 +314,10 @@ class Dialogue:
         yield from self._replies.create(self._requests.plan({}, self._conversation_id, prompt))
 
     def _create_response(self, event: events.ResponseCreate, at: float) -> Iterator[Output]:
+        if self._session.kind == "transcription":
+            raise Refusal(
+                "invalid_parameter", "A transcription session makes no responses.", "type"
+            )
         wanted = {} if isinstance(event.response, msgspec.UnsetType) else event.response
         plan = self._requests.plan(wanted, self._conversation_id)
         self._replies.check_room(in_conversation=plan.in_conversation)

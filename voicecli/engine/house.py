@@ -13,6 +13,7 @@ from voicecli.engine.connection import Connection, Worker
 from voicecli.engine.dialogue import MODEL
 from voicecli.engine.journal import Journal
 from voicecli.engine.metrics import Metrics
+from voicecli.engine.session_fields import SessionKind
 from voicecli.engine.session_state import SessionState
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ class House:
         self.metrics.count("refused_total", reason=reason)
         self.journal.write("refused", reason=reason, **fields)
 
-    def _new_session(self) -> SessionState:
-        return SessionState(new_id("sess"), MODEL, self.voices)
+    def _new_session(self, kind: SessionKind) -> SessionState:
+        return SessionState(new_id("sess"), MODEL, self.voices, kind=kind)
 
 
 def _key_in(request: Request) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from voicecli.engine import checks
+from voicecli.engine import checks, item_fields
 from voicecli.engine.checks import Refusal
 from voicecli.engine.listening import Clip, clip_of
 from voicecli.engine.messages import Call, Message
@@ -26,85 +26,8 @@ MAX_ID_CHARS: Final = 512
 AUDIO_KEPT_BYTES: Final = 30_000_000
 "About ten minutes: the audio of items before that cannot be retrieved any more."
 
-_input_text: Final = checks.fields({"text": checks.string}, ("text",), open_ended=True)
-_output_text: Final = _input_text
-
-
-def _base64(value: Any, param: str) -> str:
-    try:
-        base64.b64decode(checks.string(value, param), validate=True)
-    except ValueError as exc:
-        raise checks.wrong_value("audio", param, "base64") from exc
-    return str(value)
-
-
-_CONTENT: Final = {
-    "system": checks.by_type({"input_text": _input_text}),
-    "user": checks.by_type(
-        {
-            "input_text": _input_text,
-            "input_audio": checks.fields(
-                {"type": checks.string, "audio": checks.nullable(_base64)}
-                | {"transcript": checks.nullable(checks.string)}
-            ),
-            "input_image": checks.fields(
-                {"image_url": checks.string}, ("image_url",), open_ended=True
-            ),
-        }
-    ),
-    # Assistant audio cannot be supplied, so an item that came from a server must be rewritten.
-    "assistant": checks.by_type(
-        {"output_text": _output_text, "output_audio": _output_text, "text": _output_text}
-    ),
-}
-_COMMON: Final = {"id": checks.nullable(checks.string), "object": checks.anything}
-_CONTENT_PARTS_MAX: Final = 100
-
-
-def _message(value: Any, param: str) -> JsonDict:
-    if "role" not in value:
-        raise checks.missing(f"{param}.role")
-    role = checks.one_of(*_CONTENT)(value["role"], f"{param}.role")
-    content = checks.list_of(_CONTENT[role], _CONTENT_PARTS_MAX)
-    known = {**_COMMON, "type": checks.string, "role": checks.string, "content": content}
-    known |= {"status": checks.nullable(checks.string), "phase": checks.anything}
-    checked: JsonDict = checks.fields(known, ("content",))(value, param)
-    if role == "assistant":
-        checked["content"] = [{**part, "type": "output_text"} for part in checked["content"]]
-    return checked
-
-
-def _strings(*needed: str, **more: checks.Check) -> checks.Check:
-    named = dict.fromkeys((*needed, "type"), checks.string)
-    known = {**_COMMON, **named, **more, "status": checks.nullable(checks.string)}
-    return checks.fields(known, needed)
-
-
-_item: Final = checks.by_type(
-    {
-        "message": _message,
-        "function_call": _strings("name", "arguments", call_id=checks.nullable(checks.string)),
-        "function_call_output": _strings("call_id", "output"),
-        "mcp_list_tools": _strings("server_label", tools=checks.list_of(checks.anything, 1000)),
-        "mcp_call": _strings(
-            *("server_label", "name", "arguments"),
-            approval_request_id=checks.nullable(checks.string),
-            output=checks.nullable(checks.string),
-            error=checks.anything,
-        ),
-        "mcp_approval_request": _strings("server_label", "name", "arguments"),
-        "mcp_approval_response": checks.fields(
-            {
-                **_COMMON,
-                "type": checks.string,
-                "approval_request_id": checks.string,
-                "approve": checks.boolean,
-                "reason": checks.nullable(checks.string),
-            },
-            ("approval_request_id", "approve"),
-        ),
-    }
-)
+_PCM_BYTES_OF_G711: Final = 6
+"At 24 kHz, of one byte at 8 kHz."
 
 _WITH_STATUS: Final = ("message", "function_call", "function_call_output")
 
@@ -117,7 +40,9 @@ class Record:
     fields: JsonDict
     "As the client gave it or as the API would show it; content of audio items is made from below."
     clip: Clip | None = None
-    "Audio of the user; emptied when it is too old to be kept."
+    "Audio of the user, of all its parts; emptied when it is too old to be kept."
+    part_bytes: tuple[int, ...] = ()
+    "How much of `clip` each part has that has audio; empty: it is all of one part."
     buffered: bool = False
     "Whether it came through the input audio buffer."
     transcript: str | None = None
@@ -185,16 +110,25 @@ class Record:
     def to_wire_with_audio(self) -> JsonDict:
         """A copy with the audio that is still kept, as `conversation.item.retrieved` carries it."""
         shown = self.to_wire()
+        spoken = [one for one in shown.get("content", []) if one["type"] == "input_audio"]
+        if self.clip is not None:
+            for part, pcm in zip(spoken, self._audio_by_part(self.clip), strict=False):
+                part["audio"] = base64.b64encode(pcm).decode()
+            # The parts are understood together.
+            spoken[0]["transcript"] = self.transcript
         for part in shown.get("content", []):
-            if part["type"] == "input_audio" and self.clip is not None:
-                part["audio"] = base64.b64encode(self.clip.pcm24k).decode()
-                part["transcript"] = self.transcript
-            elif part["type"] == "output_audio" and self.spoken is not None:
+            if part["type"] == "output_audio" and self.spoken is not None:
                 kept = len(self.audio)
                 if self.spoken.cut_samples is not None:
                     kept = min(kept, self.spoken.cut_samples * 2)
                 part["audio"] = base64.b64encode(self.audio[:kept]).decode()
         return shown
+
+    def _audio_by_part(self, clip: Clip) -> Iterator[bytes]:
+        start = 0
+        for length in self.part_bytes or (len(clip.pcm24k),):
+            yield clip.pcm24k[start : start + length]
+            start += length
 
     def words(self) -> str:
         """What was said in it, as far as it was heard."""
@@ -206,14 +140,19 @@ class Record:
             case "message" if self.spoken is not None:
                 return self.spoken.heard.strip()
             case "message":
-                said = [self._said(part) for part in self.fields["content"]]
-                return " ".join(one for one in said if one)
+                return " ".join(one for one in self._said() if one)
         return ""
 
-    def _said(self, part: JsonDict) -> str:
-        if part["type"] == "input_audio":
-            return (self.transcript or part.get("transcript") or "").strip()
-        return str(part.get("text") or "").strip()
+    def _said(self) -> Iterator[str]:
+        heard = self.transcript
+        for part in self.fields["content"]:
+            if part["type"] != "input_audio":
+                yield str(part.get("text") or "").strip()
+            elif heard:
+                yield heard.strip()
+                heard = ""  # of all parts together
+            elif not self.transcript:
+                yield str(part.get("transcript") or "").strip()
 
     @property
     def call(self) -> Call | None:
@@ -374,7 +313,7 @@ def record_from(
     Raises:
         Refusal: it is no item, or not one that a client may add.
     """
-    fields = _item(wire, param)
+    fields = item_fields.item(wire, param)
     item_id = fields.pop("id", None) or new_id("item")
     fields.pop("object", None)
     fields.pop("phase", None)
@@ -383,12 +322,13 @@ def record_from(
         fields["status"] = "completed"
     if fields["type"] == "function_call":
         fields["call_id"] = fields.get("call_id") or new_id("call")
-    audio = b"".join(
-        base64.b64decode(part.pop("audio"))
-        for part in fields.get("content", [])
-        if part.get("audio")
-    )
-    return Record(item_id, fields, clip_of(audio, audio_format) if audio else None)
+    parts = [part for part in fields.get("content", []) if part["type"] == "input_audio"]
+    audio = [base64.b64decode(part.pop("audio", None) or "") for part in parts]
+    if not any(audio):
+        return Record(item_id, fields)
+    wire_bytes = 1 if audio_format == "pcm" else _PCM_BYTES_OF_G711
+    part_bytes = tuple(len(one) * wire_bytes for one in audio)
+    return Record(item_id, fields, clip_of(b"".join(audio), audio_format), part_bytes)
 
 
 def user_audio(item_id: str, clip: Clip) -> Record:

@@ -10,7 +10,8 @@ from voicecli.engine.answers import Plan
 from voicecli.engine.items import Items, Record, record_from
 from voicecli.engine.jobs import Prepare
 from voicecli.engine.messages import NO_OFFER, Offer, Tool
-from voicecli.engine.session_state import SessionState, check_choice, voice_refusal
+from voicecli.engine.session_fields import check_choice
+from voicecli.engine.session_state import SessionState, voice_refusal
 from voicecli.protocol.objects import JsonDict
 from voicecli.protocol.settings import format_name
 

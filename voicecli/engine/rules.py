@@ -264,6 +264,27 @@ def _memory(asked: _Asked) -> Answer | None:
     return None
 
 
+_ON = re.compile(
+    r"(?:please )?(?:go on|carry on|continue|keep going)(?: with)?(?: (?:the|your) story)?"
+)
+
+
+def _go_on(asked: _Asked) -> Answer | None:
+    """The story from the sentence on in which it was cut off."""
+    if not _ON.fullmatch(asked.bare):
+        return None
+    told = (one.text.strip() for one in reversed(asked.earlier) if one.role == "assistant")
+    heard = next((text for text in told if text and text in STORY), None)
+    if heard is None:
+        return Answer("I have nothing to go on with.", sure=False)
+    end = STORY.index(heard) + len(heard)
+    if end >= len(STORY):
+        return Answer("That was the whole story.")
+    # What was heard up to a full stop was heard whole.
+    before = STORY.rfind(". ", 0, end + 1)
+    return Answer(STORY[before + 2 if before >= 0 else 0 :])
+
+
 def _sum(asked: _Asked) -> Answer | None:
     answer = solve(asked.text)
     return None if answer is None else Answer(answer)
@@ -341,6 +362,7 @@ _NAMED = r"(?: (?:voicecli|computer|assistant|there|everyone|again))?"
 
 _SKILLS: tuple[_Skill, ...] = (
     _memory,
+    _go_on,
     _repeat,
     _sum,
     _clock,

@@ -77,12 +77,53 @@ def _function_name(value: Any, param: str) -> str:
     return str(value)
 
 
+_text: Final = checks.nullable(checks.string)
+_texts: Final = checks.nullable(checks.list_of(checks.string, 1000))
+_some_tools: Final = checks.fields({"tool_names": _texts, "read_only": checks.boolean})
+_approvals: Final = checks.fields(dict.fromkeys(("always", "never"), _some_tools))
+
+
+def _allowed(value: Any, param: str) -> Any:
+    return (_texts if isinstance(value, list) else checks.nullable(_some_tools))(value, param)
+
+
+def _approval(value: Any, param: str) -> Any:
+    check = _approvals if isinstance(value, dict) else checks.one_of("always", "never")
+    return checks.nullable(check)(value, param)
+
+
+_CONNECTORS: Final = tuple(
+    f"connector_{one}"
+    for one in (
+        *("dropbox", "gmail", "googlecalendar", "googledrive"),
+        *("microsoftteams", "outlookcalendar", "outlookemail", "sharepoint"),
+    )
+)
+
+# Accepted for their shape: nobody calls them here.
+_remote: Final = checks.fields(
+    {
+        **dict.fromkeys(("authorization", "server_description", "server_url", "tunnel_id"), _text),
+        "connector_id": checks.nullable(checks.one_of(*_CONNECTORS)),
+        "type": checks.string,
+        "server_label": checks.string,
+        "allowed_callers": checks.nullable(
+            checks.list_of(checks.one_of("direct", "programmatic"), 2)
+        ),
+        "allowed_tools": _allowed,
+        "defer_loading": checks.boolean,
+        "headers": checks.nullable(checks.strings),
+        "require_approval": _approval,
+    },
+    ("server_label",),
+)
+
+
 def _tool(value: Any, param: str) -> JsonDict:
     described = {"name": _function_name, "description": checks.nullable(checks.string)}
-    described["parameters"] = checks.nullable(checks.fields({}, open_ended=True))
-    function = checks.fields(described, ("name",), open_ended=True)
-    remote = checks.fields({"server_label": checks.string}, ("server_label",), open_ended=True)
-    checked: JsonDict = checks.by_type({"function": function, "mcp": remote})(value, param)
+    described["parameters"] = checks.nullable(checks.free_object)
+    function = checks.fields({"type": checks.string, **described}, ("name",))
+    checked: JsonDict = checks.by_type({"function": function, "mcp": _remote})(value, param)
     return checked
 
 
@@ -116,7 +157,8 @@ def _tool_choice(value: Any, param: str) -> Any:
     if isinstance(value, str):
         return checks.one_of("none", "auto", "required")(value, param)
     function = checks.fields({"type": checks.string, "name": checks.string}, ("name",))
-    remote = checks.fields({"server_label": checks.string}, ("server_label",), open_ended=True)
+    named = {"type": checks.string, "server_label": checks.string}
+    remote = checks.fields({**named, "name": checks.nullable(checks.string)}, ("server_label",))
     return checks.by_type({"function": function, "mcp": remote})(value, param)
 
 
@@ -134,6 +176,12 @@ _truncation: Final = checks.by_type(
 )
 _reasoning: Final = checks.fields(
     {"effort": checks.one_of("minimal", "low", "medium", "high", "xhigh")}
+)
+_tracing: Final = checks.fields(
+    {"workflow_name": _text, "group_id": _text, "metadata": checks.free_form}
+)
+_prompt: Final = checks.fields(
+    {"id": checks.string, "version": _text, "variables": checks.nullable(checks.strings)}, ("id",)
 )
 _strings: Final = checks.list_of(checks.string, 1000)
 
@@ -158,7 +206,7 @@ class Settings:
             "parallel_tool_calls": checks.boolean,
             "reasoning": checks.nullable(_reasoning),
             "max_output_tokens": checks.or_text("inf", checks.integer(1, 4096)),
-            "prompt": checks.nullable(checks.fields({"id": checks.string}, open_ended=True)),
+            "prompt": checks.nullable(_prompt),
         }
         self.output: dict[str, Check] = {"format": _wire_format, "voice": voice}
         heard = checks.fields(self._input())
@@ -171,9 +219,7 @@ class Settings:
                 "type": checks.string,
                 "model": checks.string,
                 "truncation": self._truncation(),
-                "tracing": checks.nullable(
-                    checks.or_text("auto", checks.fields({}, open_ended=True))
-                ),
+                "tracing": checks.nullable(checks.or_text("auto", _tracing)),
                 "include": include,
                 "audio": checks.fields(
                     {

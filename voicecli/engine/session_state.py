@@ -10,16 +10,20 @@ Source: the session object of the Realtime API (GA shape).
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from voicecli.engine import checks
-from voicecli.engine.checks import Check, Refusal
+from voicecli.engine.checks import Refusal
 from voicecli.engine.patience import PATIENCE, Patience
+from voicecli.engine.session_fields import (
+    DETECTION_DEFAULTS,
+    SessionKind,
+    Settings,
+    check_choice,
+)
 from voicecli.protocol.objects import JsonDict
-from voicecli.protocol.settings import AudioFormat, ServerVad, format_name, wire_format
+from voicecli.protocol.settings import AudioFormat, format_name, wire_format
 
 INSTRUCTIONS: Final = (
     "You are a friendly voice assistant. You are heard, not read: answer in short, plain "
@@ -28,6 +32,7 @@ INSTRUCTIONS: Final = (
 
 TOLD_AFTER_COMMIT: Final = ("whisper-1", "gpt-4o", "gpt-transcribe")
 "Transcription models whose words come after the commit only; a client may count on that."
+
 
 @dataclass(frozen=True)
 class TurnRules:
@@ -54,8 +59,10 @@ class SessionState:
         voices: Collection[str],
         instructions: str = INSTRUCTIONS,
         *,
+        kind: SessionKind = "realtime",
         expires_at: int | None = None,
     ) -> None:
+        self.kind = kind
         self.settings = Settings(voices)
         self.voice_locked = False
         "True from the first audio of the model on."
@@ -84,10 +91,13 @@ class SessionState:
             },
             "include": None,
         }
+        if kind == "transcription":
+            self._input["transcription"] = {"model": model, **_TRANSCRIPTION_DEFAULTS}
 
     def to_wire(self) -> JsonDict:
         """The complete session, as `session.created` and `session.updated` carry it; a copy."""
-        return copy.deepcopy(self._fields)
+        fields = copy.deepcopy(self._fields)
+        return fields if self.kind == "realtime" else _of_transcription(fields)
 
     def update(self, change: JsonDict, *, answering: bool) -> None:
         """Merge a `session.update`, whole or not at all.
@@ -100,6 +110,13 @@ class SessionState:
             Refusal: a field is not allowed, not now or not with this value.
         """
         wanted = self.settings.session(change, "session")
+        kind = wanted.pop("type")
+        if kind != self.kind:
+            raise Refusal(
+                "invalid_parameter",
+                f"Passing a {kind} session update event to a {self.kind} session is not allowed.",
+                "session.type",
+            )
         # Clients repeat the model of their configuration; this server has the one it serves.
         wanted.pop("model", None)
         merged = _merged(self._fields, wanted)
@@ -199,6 +216,8 @@ class SessionState:
             patience = PATIENCE[found["eagerness"]]
             found = {**defaults, **found, "silence_duration_ms": patience.limit_ms}
             found["patience"] = patience
+        if self.kind == "transcription":
+            found = {**found, "create_response": False, "interrupt_response": False}
         known = TurnRules.__dataclass_fields__
         return TurnRules(**{name: value for name, value in found.items() if name in known})
 
@@ -222,6 +241,26 @@ def voice_refusal(param: str) -> Refusal:
     )
 
 
+_TRANSCRIPTION_DEFAULTS: Final[JsonDict] = {"language": None, "prompt": None}
+
+_OF_RESPONSES: Final = ("create_response", "interrupt_response", "idle_timeout_ms")
+
+
+def _of_transcription(fields: JsonDict) -> JsonDict:
+    """What there is of a session that makes no responses."""
+    heard = fields["audio"]["input"]
+    for name in _OF_RESPONSES:
+        (heard["turn_detection"] or {}).pop(name, None)
+    return {
+        "type": "transcription",
+        "object": "realtime.transcription_session",
+        "id": fields["id"],
+        "expires_at": fields["expires_at"],
+        "audio": {"input": heard},
+        "include": fields["include"],
+    }
+
+
 _WHOLE: Final = frozenset({"format", "voice", "tracing", "prompt", "truncation", "tool_choice"})
 "Objects that replace the old one instead of being merged into it."
 
@@ -234,6 +273,8 @@ def _merged(old: JsonDict, new: JsonDict) -> JsonDict:
             if before is None or before["type"] != value["type"]:
                 before = DETECTION_DEFAULTS[value["type"]]
             merged[name] = {**before, **value}
+        elif name == "transcription" and value is not None:
+            merged[name] = {**(before or _TRANSCRIPTION_DEFAULTS), **value}
         elif isinstance(value, dict) and isinstance(before, dict) and name not in _WHOLE:
             merged[name] = _merged(before, value)
         else:

@@ -7,10 +7,13 @@ import contextlib
 import functools
 import logging
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request
 
+from voicecli.engine.access import kind_of
 from voicecli.engine.connection import GOING_AWAY, Connection
 from voicecli.engine.dialogue import Dialogue
 from voicecli.engine.house import House, new_id
@@ -61,7 +64,8 @@ class Sessions:
     async def _talk(self, socket: ServerConnection, settings: dict[str, Any]) -> None:
         limit_s = self._house.policy.session_limit_s
         expires_at = int(self._house.now() + limit_s) if limit_s else None
-        dialogue = Dialogue(new_id, voices=self._house.voices, expires_at=expires_at)
+        kind = kind_of(settings or {"type": _intent(socket.request)})
+        dialogue = Dialogue(new_id, voices=self._house.voices, kind=kind, expires_at=expires_at)
         began = self._house.clock()
         if settings:
             dialogue.handle(SessionUpdate(session=settings), began)
@@ -108,3 +112,9 @@ class Sessions:
         reason = f"Your session hit the maximum duration of {lasted}."
         loop = asyncio.get_running_loop()
         return loop.call_later(limit_s, connection.close, GOING_AWAY, reason)
+
+
+def _intent(request: Request | None) -> str | None:
+    """The kind of session that the URL asks for (`?intent=transcription`), if it does."""
+    query = "" if request is None else urlsplit(request.path).query
+    return next(iter(parse_qs(query).get("intent", [])), None)

@@ -107,7 +107,6 @@ class Check:
             computed = line(step.at, "mic", was.value(0), *now)
             yield Difference(step.at, _shown(was.line), _shown(was.line), _shown(computed))
 
-
     def _are_equal(self, was: bytes | None, now: bytes | None) -> bool:
         if was is None or now is None:
             return False

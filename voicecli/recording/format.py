@@ -144,7 +144,7 @@ def settings_of(plain: Mapping[str, Any]) -> SessionSettings:
     values = {"tools": (), **plain}
     kinds = get_type_hints(SessionSettings)
     try:
-        checked = {
+        checked: Values = {
             name: _detection_of(value)
             if name == "turn_detection"
             else msgspec.convert(value, kinds[name])

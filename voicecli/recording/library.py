@@ -26,7 +26,12 @@ def is_recording(path: Path) -> bool:
 def recordings_in(directory: Path) -> list[Path]:
     """The folders of all recordings directly in `directory`, by name; none if it is not there."""
     try:
-        folders = [path for path in directory.iterdir() if is_recording(path)]
+        folders = [
+            path
+            for path in directory.iterdir()
+            # A recording is no folder of recordings.
+            if path.name != EVENTS_FILE and is_recording(path)
+        ]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as exc:

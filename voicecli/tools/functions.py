@@ -15,13 +15,17 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
 
 from voicecli.errors import ConfigError
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 TIME_LIMIT_S: Final = 30.0
 MAX_OUTPUT_CHARS: Final = 20_000
@@ -203,32 +207,38 @@ def _docstring(call: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 async def _in_thread(call: Callable[..., Any], given: Mapping[str, Any], name: str) -> object:
     """Run in a thread that cannot keep the program alive, however long the call takes."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[object] = loop.create_future()
 
-    def settle(value: object, error: BaseException | None) -> None:
-        if result.done():
-            return
-        if error is None:
-            result.set_result(value)
-        else:
-            result.set_exception(error)
-
-    def run() -> None:
-        value: object = None
-        error: BaseException | None = None
+    def run() -> object:
         try:
-            value = call(**given)
+            return call(**given)
         except StopIteration as exc:
             # A future cannot carry this one.
-            error = RuntimeError(f"StopIteration: {exc}")
-        except BaseException as exc:  # noqa: BLE001 - handed to the caller as it is
-            error = exc
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, value, error)
+            raise RuntimeError(f"StopIteration: {exc}") from exc
 
-    threading.Thread(target=run, name=f"tool {name}", daemon=True).start()
-    return await result
+    return await asyncio.get_running_loop().run_in_executor(_OwnThread(f"tool {name}"), run)
+
+
+class _OwnThread(Executor):
+    """A daemon thread for each call. Those of other executors are waited for at the end."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def submit(
+        self, fn: Callable[_Parameters, _Result], /, *args: _Parameters.args,
+        **kwargs: _Parameters.kwargs,
+    ) -> Future[_Result]:  # fmt: skip
+        future: Future[_Result] = Future()
+        future.set_running_or_notify_cancel()
+
+        def run() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as exc:  # noqa: BLE001 - handed to the caller as it is
+                future.set_exception(exc)
+
+        threading.Thread(target=run, name=self._name, daemon=True).start()
+        return future
 
 
 def _as_text(result: object) -> str:

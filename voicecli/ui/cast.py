@@ -25,17 +25,27 @@ _encode = msgspec.json.Encoder().encode
 
 
 def cast_of(
-    recording: Source, columns: int = DEFAULT_COLUMNS, rows: int = DEFAULT_ROWS
+    recording: Source,
+    columns: int = DEFAULT_COLUMNS,
+    rows: int = DEFAULT_ROWS,
+    *,
+    shows_recording: bool = True,
 ) -> Iterator[bytes]:
     """The lines of the cast, each with its end; memory does not grow with the talk's audio.
 
     The same recording and size always give the same bytes.
 
+    Args:
+        recording: read from its beginning.
+        columns: of the screen.
+        rows: of the screen.
+        shows_recording: show that it is being recorded, as was shown then.
+
     Raises:
         RecordingError: a line of the recording is damaged beyond use.
     """
     yield _encode(_header(recording.header, columns, rows)) + b"\n"
-    film = Film(recording, columns, rows)
+    film = Film(recording, columns, rows, shows_recording=shows_recording)
     clock = _Clock()
     for event in film.shots():
         interval = clock.since_last(event.at)

@@ -145,6 +145,20 @@ class PlainLines:
         self._output.close()
 
 
+class NoScreen:
+    """A talk that nobody watches."""
+
+    wants_drawing = False
+
+    async def start(self, deliver: Callable[[Input], None]) -> None: ...
+
+    def tell(self, report: Report, at: float) -> None: ...
+
+    def draw(self, conversation: Conversation, meters: Meters) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 def plain_line(report: Report) -> str:
     """A report as a line with its end; empty for what is not final or tells nothing by itself."""
     match report:

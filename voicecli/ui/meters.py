@@ -31,5 +31,7 @@ class Meters:
     "Of each part that is not over."
     is_recording: bool = False
     "What happens is being written down."
+    missing: str = ""
+    "What there is no device for at the moment: `speaker`, `microphone` or `sound`."
     hint: str = ""
     "A word to the user, shown instead of the list of keys while it lasts."

@@ -115,7 +115,8 @@ class Terminal:
             case ErrorReport(message=message):
                 self._print(message, "red")
             case NoteReport(message=message):
-                self._print(message, "dim")
+                self._take_settled_rows()
+                self._print(message, "italic")
             case SummaryReport():
                 self._summary = report
 
@@ -141,8 +142,7 @@ class Terminal:
         frame = self._frame(prompt, show_help=show_help)
         if footer is not None:
             frame = replace(frame, footer=tuple(footer(frame)))
-        for row in self._printed.due(conversation.transcript):
-            self._above += self._drawn_texts(settled_row(row, conversation.transcript, frame))
+        self._take_settled_rows()
         waiting = self._printed.waiting(conversation.transcript)
         lines = self._drawn(live_view(conversation, meters, frame, waiting))
         above, self._above = self._above, []
@@ -192,6 +192,14 @@ class Terminal:
         above, self._above = self._above, []
         self._write_block(wiped + self._block.redraw((), above))
         self.write(_SHOW_CURSOR)
+
+    def _take_settled_rows(self) -> None:
+        """Print next what is settled by now: it comes before whatever is told next."""
+        if self._last is None:
+            return
+        transcript = self._last.transcript
+        for row in self._printed.due(transcript):
+            self._above += self._drawn_texts(settled_row(row, transcript, self._frame()))
 
     def _print(self, message: str, style: str, *, now: bool = True) -> None:
         self._above += self._drawn_texts(note_lines(message, self._frame(), style))

@@ -303,6 +303,10 @@ def _status_line(conversation: Conversation, meters: Meters, frame: Frame) -> Te
     phase = conversation.phase
     word = "ready" if phase == "listening" and conversation.is_manual else phase
     parts = [(9, Text(f"{frame.glyphs.bullet} {word}", style=_PHASE_STYLES[phase]))]
+    if conversation.softened:
+        parts.append((8, Text(conversation.softened, style="yellow")))
+    if meters.missing:
+        parts.append((9, Text(f"no {meters.missing}", style="bold red")))
     if meters.is_recording:
         parts.append((8, Text(f"{frame.glyphs.bullet} rec", style="red")))
     if conversation.is_muted:

@@ -10,17 +10,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from voicecli.audio.pcm import WIRE_RATE_HZ
-from voicecli.errors import ConfigError, RecordingError
+from voicecli.errors import RecordingError
 from voicecli.recording.check import Check
 from voicecli.recording.export.fixture import Fixture, Span, span_of, test_of, word_of
+from voicecli.recording.export.flac import flac_encoder, flac_library
 from voicecli.recording.export.mixdown import Layout, channels_of, mixdown
 from voicecli.recording.export.riff import HEADER_BYTES, wav_header
 from voicecli.recording.files import Recording
 from voicecli.recording.format import EVENTS_FILE, USER_FILE, Entry
-
-NO_FLAC: Final = "FLAC needs the package soundfile, which is not installed"
-FLAC_HINT: Final = "pip install 'voicecli[flac]', or export WAV"
 
 _COMPRESSION: Final = 0.6
 "Of 0 to 1: libFLAC's 5, what its own command line does."
@@ -171,50 +168,10 @@ def write_flac(path: Path, recording: Recording, layout: Layout, *, force: bool)
 
 
 def _encode_flac(stream: BinaryIO, recording: Recording, layout: Layout) -> None:
-    with flac_encoder(stream, channels_of(layout), _COMPRESSION) as sound:
-        sound.title, sound.date = recording.name, recording.header.created[:10]
+    date = recording.header.created[:10]
+    with flac_encoder(stream, channels_of(layout), _COMPRESSION, recording.name, date) as write:
         for block in mixdown(recording, layout):
-            sound.buffer_write(block, dtype="int16")
-
-
-@contextmanager
-def flac_encoder(stream: BinaryIO, channels: int, compression: float) -> Iterator[Any]:
-    """A `soundfile.SoundFile` that writes FLAC; the stream is complete when the block is left.
-
-    Raises:
-        ConfigError: the library for it is not installed.
-        OSError: the stream takes no more.
-    """
-    library = flac_library()
-    guarded = _Guarded(stream)
-    try:
-        with library.SoundFile(
-            guarded, "w", samplerate=WIRE_RATE_HZ, channels=channels, format="FLAC",
-            subtype="PCM_16", compression_level=compression,
-        ) as sound:  # fmt: skip
-            yield sound
-    except (AssertionError, library.SoundFileError) as exc:
-        raise guarded.failure or OSError(None, str(exc)) from exc
-    if guarded.failure is not None:
-        raise guarded.failure
-
-
-class _Guarded:
-    """A stream for a library in C, in which nobody can raise: it keeps what went wrong."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.failure: OSError | None = None
-        self.seek = stream.seek
-        self.tell = stream.tell
-        self._stream = stream
-
-    def write(self, content: bytes) -> int:
-        if self.failure is None:
-            try:
-                return self._stream.write(content)
-            except OSError as exc:
-                self.failure = exc
-        return 0
+            write(block)
 
 
 def flac_chunks(recording: Recording, layout: Layout) -> Iterator[bytes]:
@@ -228,28 +185,6 @@ def flac_chunks(recording: Recording, layout: Layout) -> Iterator[bytes]:
         stream.seek(0)
         while chunk := stream.read(2**16):
             yield chunk
-
-
-def has_flac() -> bool:
-    """Whether the library for FLAC is installed."""
-    try:
-        flac_library()
-    except ConfigError:
-        return False
-    return True
-
-
-def flac_library() -> Any:
-    """The module soundfile.
-
-    Raises:
-        ConfigError: it is not installed, or what it needs is not.
-    """
-    try:
-        import soundfile
-    except (ImportError, OSError) as exc:
-        raise ConfigError(NO_FLAC, FLAC_HINT) from exc
-    return soundfile
 
 
 # ------------------------------------------------------------------------------------- the fixture
@@ -284,8 +219,10 @@ def write_fixture(
         RecordingError: there are no such turns, one of the two is there already and `force` is not
             given, or they cannot be written.
     """
+    if not folder.name:
+        raise RecordingError(f"{str(folder)!r} is no name for a fixture", "name a new folder")
     test = folder.with_name(f"test_{word_of(folder.name)}.py")
-    _check_fixture_free(folder, force=force)
+    _check_fixture_free(folder, test, force=force)
     check_free(test, force=force)
     span = span_of(recording.marks, from_turn, to_turn)
     with _told(folder), tempfile.TemporaryDirectory(dir=folder.parent) as beside:
@@ -334,7 +271,8 @@ def _write_fixture(fixture: Fixture, part: Path) -> None:
             (part / name).unlink()
 
 
-def _check_fixture_free(folder: Path, *, force: bool) -> None:
+def _check_fixture_free(folder: Path, test: Path, *, force: bool) -> None:
+    """Write over a fixture only, never over a recording: that has no test beside it."""
     if not os.path.lexists(folder):
         return
     if not force:
@@ -344,6 +282,7 @@ def _check_fixture_free(folder: Path, *, force: bool) -> None:
         folder.is_dir()
         and not folder.is_symlink()
         and (folder / EVENTS_FILE).is_file()
+        and test.is_file()
         and all(one.name in known or one.name.startswith("assistant.") for one in folder.iterdir())
     )
     if not is_fixture:

@@ -76,8 +76,10 @@ def span_of(marks: Sequence[Mark], from_turn: int | None, to_turn: int | None) -
     """The smallest part that holds the turns and can stand by itself.
 
     Raises:
-        RecordingError: there are no such turns.
+        RecordingError: there are no such turns, or not in this order.
     """
+    if from_turn is not None and to_turn is not None and from_turn > to_turn:
+        raise RecordingError(f"turn {from_turn} comes after turn {to_turn}", "swap them")
     turns = {mark.values.get("turn"): mark for mark in marks if mark.kind == "turn"}
     for wanted in (from_turn, to_turn):
         if wanted is not None and wanted not in turns:

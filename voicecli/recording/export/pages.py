@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
 from voicecli.audio.pcm import packed, unpacked
-from voicecli.recording.export.files import flac_encoder, has_flac
+from voicecli.recording.export.flac import flac_encoder, has_flac
 from voicecli.recording.export.html import SOUND_CHUNK_BYTES, Sound, page_of
 from voicecli.recording.export.mixdown import mixdown
 from voicecli.recording.export.riff import wav_header
@@ -76,9 +76,8 @@ def _encoder(file: BinaryIO) -> Iterator[tuple[_Encoder, Sound]]:
         file.seek(0)
         file.write(wav_header(_CHANNELS, encoder.position * 2 * _CHANNELS))
         return
-    with flac_encoder(file, _CHANNELS, _COMPRESSION) as flac:
-        encoder = _Encoder(lambda block: flac.buffer_write(block, dtype="int16"))
-        yield encoder, Sound("audio/flac", FLAC_NOTE, _chunks(file))
+    with flac_encoder(file, _CHANNELS, _COMPRESSION) as write:
+        yield _Encoder(write), Sound("audio/flac", FLAC_NOTE, _chunks(file))
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

@@ -526,7 +526,7 @@ def test_a_device_that_was_named_is_taken_again_when_it_is_plugged_in_again():
 
 
 FROZEN = """
-import asyncio, contextlib, os, signal, sys, time
+import asyncio, contextlib, os, signal, sys, threading, time
 from vsound import VirtualSound
 from voicecli.audio.devices import AudioDevices, find_device, quiet_stderr
 from voicecli.audio.ports import Failed
@@ -563,8 +563,10 @@ sound = VirtualSound()
 sound.__enter__()
 with quiet_stderr():
     asyncio.run(main(sound, getattr(signal, sys.argv[1])))
-sound.daemon.kill()
-sound.daemon.wait()
+    sound.kill()
+    for thread in threading.enumerate():
+        if thread.name == "sound-device":
+            thread.join(5)  # what hung comes to its end with the server
 sound.__exit__()
 os._exit(0)
 """

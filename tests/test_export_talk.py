@@ -9,7 +9,8 @@ from helpers_export import frames, recorded, told
 from helpers_recording import ANSWER, QUESTION, Exchange, Maker
 
 from voicecli import inputs
-from voicecli.recording.export.talk import SUDDEN_END, Talk
+from voicecli.recording.ending import SUDDENLY
+from voicecli.recording.export.talk import Talk
 
 CUT_SHORT = [Exchange(1.0, 4000, cut_after_ms=1000), Exchange(5.0, 2000)]
 
@@ -84,7 +85,7 @@ def test_a_talk_that_ended_suddenly_says_so_and_keeps_the_answer_as_far_as_it_wa
     path.write_bytes(b"".join(lines[:-3]) + lines[-3][:10])
     talk = told(tmp_path / "made")
     assert talk.facts.ended_suddenly
-    assert talk.summary.reason == SUDDEN_END
+    assert talk.summary.reason == SUDDENLY
     assert len(talk.facts.warnings) == 1
     answer = talk.rows[1]
     assert not answer.is_over

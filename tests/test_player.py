@@ -25,8 +25,9 @@ from voicecli.recording.files import Recording
 from voicecli.recording.format import EVENTS_FILE
 from voicecli.recording.heard import Piece
 from voicecli.recording.outlets import SilentOutlet, SpeakerOutlet
-from voicecli.recording.player import DAMAGED_LINES, Player, Shown, Wanted
+from voicecli.recording.player import Player, Shown, Wanted
 from voicecli.recording.room import Room
+from voicecli.recording.shapes import DAMAGED_LINES
 
 TURNS = [Exchange(1.0, 4000), Exchange(8.0, 6000), Exchange(12.0, 2000), Exchange(30.0, 2000)]
 "The second answer is cut off by the third turn; a long silence before the fourth."

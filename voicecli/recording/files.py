@@ -23,7 +23,7 @@ from voicecli.recording.format import (
     frame_of,
     sound_of,
 )
-from voicecli.recording.shapes import is_sound
+from voicecli.recording.shapes import DAMAGED_LINES, is_sound
 
 WRITE_EVERY_S: Final = 0.25
 "So much is lost at most when the process is killed."
@@ -261,7 +261,7 @@ class Recording:
                 elif not text.endswith(b"\n") and len(text) < LONGEST_LINE_BYTES:
                     self._warn("the last line was cut off: the recording ended suddenly")
                 else:
-                    self._warn("there are damaged lines, which were passed over")
+                    self._warn(DAMAGED_LINES)
 
     def entries_with(self, text: bytes) -> Iterator[tuple[int, Entry]]:
         """The entries whose lines hold a text, with the positions behind them; fast as the disk."""

@@ -27,6 +27,7 @@ from voicecli.recording.heard import LATEST_S, HeardAudio, Piece, Side
 from voicecli.recording.pace import Idle, Route, Timeline
 from voicecli.recording.places import BEGINNING, Place, Places, Searchable
 from voicecli.recording.room import Room
+from voicecli.recording.shapes import DAMAGED_LINES
 from voicecli.recording.sounding import Sounding
 from voicecli.ui.meters import SILENCE_DBFS
 
@@ -34,8 +35,6 @@ QUEUED_S: Final = 0.25
 "So much sound waits at the speaker: a loop that is late for less is not heard."
 
 BLOCK_S: Final = 0.02
-
-DAMAGED_LINES: Final = "there are damaged lines, which were passed over"
 
 MOST_ENTRIES: Final = 1000
 "Read in one tick at most, so that a long idle stretch does not hold up the keys."

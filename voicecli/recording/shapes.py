@@ -15,6 +15,9 @@ from msgspec import Meta, Raw
 LONGEST_S: Final = 31 * 86_400.0
 "No talk lasts longer: a time behind it is damage."
 
+DAMAGED_LINES: Final = "there are damaged lines, which were passed over"
+"What is said of them, once."
+
 FURTHEST_AHEAD_S: Final = 60.0
 "What is told of the speaker sounds so much later at most."
 

@@ -18,7 +18,7 @@ from voicecli.actions import Action, Tell
 from voicecli.audio.pcm import level_dbfs
 from voicecli.conversation import Conversation
 from voicecli.inputs import MicFrame
-from voicecli.recording.export.talk import SUDDEN_END
+from voicecli.recording.ending import SUDDENLY
 from voicecli.recording.fold import Fold, Source, Step
 from voicecli.recording.format import Entry
 from voicecli.recording.sounding import Sounding
@@ -213,7 +213,7 @@ class Film:
         if self._is_over:
             return
         self._is_over = True
-        values = end if isinstance(end, dict) else {"reason": SUDDEN_END}
+        values = end if isinstance(end, dict) else {"reason": SUDDENLY}
         self.failed = bool(values.get("error"))
         self._dropped_frames = int(values.get("dropped_frames", self._dropped_frames))
         self._underflows = int(values.get("underflows", 0))

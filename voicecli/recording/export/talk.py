@@ -16,14 +16,12 @@ from voicecli.actions import Tell
 from voicecli.audio.pcm import WIRE_RATE_HZ
 from voicecli.protocol import events
 from voicecli.protocol.objects import Usage
+from voicecli.recording.ending import SUDDENLY
 from voicecli.recording.fold import Fold, Source, Step
 from voicecli.recording.format import Entry, Header, Values
 from voicecli.transcript import Row
 
 Speaker: TypeAlias = Literal["user", "assistant", "tool"]
-
-SUDDEN_END = "ended suddenly"
-"The summary's reason where the recording does not tell one."
 
 _GAP_S = 0.01
 "Runs that are closer together are one."
@@ -464,7 +462,7 @@ class _Listener:
         end = self._end or {}
         told = self._conversation.summary(
             self._last_at,
-            str(end.get("reason", SUDDEN_END)),
+            str(end.get("reason", SUDDENLY)),
             int(end.get("dropped_frames", 0)),
             int(end.get("underflows", 0)),
         )

@@ -579,6 +579,18 @@ def test_what_is_no_toml_is_told_with_its_line(text: str, begins: str, ends: str
     assert error.hint == "docs/demos.md describes the format"
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("[" * 5000 + "]" * 5000, "it is nested too deeply"),
+        ("9" * 5000, "a number is too long"),
+    ],
+)
+def test_what_the_parser_has_no_room_for_is_told_with_its_line(value: str, told: str) -> None:
+    error = wrong(f"{SAY}[[step]]\nwait.seconds = {value}\n[[step]]\nmute = true\n")
+    assert error.message == f"it.toml:4: {told}"
+
+
 def test_a_mistake_in_an_included_script_names_its_file() -> None:
     error = wrong('include = ["a.toml"]\n', a="\n[[step]]\nsya = 'Hi.'\n")
     assert error.message == "a.toml:3: step 1: sya: is no verb; did you mean 'say'?"

@@ -618,6 +618,17 @@ def test_what_cannot_be_read_is_an_error() -> None:
         assert error(Talk().give(CLIENT_CODEC.decode(text)))["code"] == code
 
 
+def test_the_error_about_an_unreadable_event_names_it() -> None:
+    for text in (
+        '{"type":"conversation.item.delete","event_id":"my-1"}',
+        '{"event_id":"my-1"}',
+        '{"type":"input_audio_buffer.append","audio":5,"event_id":"my-1"}',
+    ):
+        assert error(Talk().give(CLIENT_CODEC.decode(text)))["event_id"] == "my-1"
+    nameless = '{"type":"conversation.item.delete","event_id":5}'
+    assert error(Talk().give(CLIENT_CODEC.decode(nameless)))["event_id"] is None
+
+
 def test_every_event_has_an_id_of_its_own() -> None:
     talk = Talk()
     talk.ask()

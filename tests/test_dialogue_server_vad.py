@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from engine_fakes import Shown, Talk, clip, error, only, silence, types
 
-from voicecli.engine.jobs import Answer, Tick
+from voicecli.engine.jobs import Answer, Tick, Transcribe, Transcribed
+from voicecli.engine.replies import MAX_ANSWERS
 
 STARTED = "input_audio_buffer.speech_started"
 STOPPED = "input_audio_buffer.speech_stopped"
@@ -168,3 +169,27 @@ def test_what_was_not_committed_is_kept_when_turns_become_manual() -> None:
     kept_ms = len(base64.b64decode(item["content"][0]["audio"])) // 48
     assert kept_ms >= 400 + SPOKEN_MS - start_ms
     assert not [job for job in talk.jobs if isinstance(job, Answer)]
+
+
+def test_an_answer_that_waits_is_given_although_the_one_to_the_next_turn_is_refused() -> None:
+    talk = Talk(detecting(interrupt_response=False))
+    talk.hear(silence(300) + clip() + silence(700))
+    first = talk.job(Transcribe).job
+    talk.send("response.create")
+    talk.hear(clip() + silence(700))
+    second = talk.job(Transcribe).job
+    assert talk.give(Transcribed(first, "One.")) == []
+    refused = error(talk.give(Transcribed(second, "Two.")))
+    assert refused["code"] == "conversation_already_has_active_response"
+    assert [one.text for one in talk.job(Answer).messages[1:]] == ["One.", "Two."]
+
+
+def test_the_idle_timeout_comes_once_when_there_is_no_room_for_an_answer() -> None:
+    talk = Talk(detecting(idle_timeout_ms=5000))
+    answered(talk, 10.0, ms=1000)
+    for _ in range(MAX_ANSWERS):
+        talk.send("response.create", response={"conversation": "none", "input": []})
+    talk.at = 16.0
+    assert types(talk.give(Tick()))[-1] == "error"
+    assert talk.dialogue.next_timer() is None
+    assert talk.give(Tick()) == []

@@ -1,5 +1,6 @@
 """What a connection is told of its session, and what a `session.update` may do."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -153,3 +154,27 @@ def test_a_changed_detection_forgets_the_turn_that_was_running() -> None:
     only(talk.seen, "input_audio_buffer.speech_started")
     update(talk, audio={"input": {"turn_detection": None}})
     assert "input_audio_buffer.speech_stopped" not in types(talk.hear(silence(1000)))
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "value"),
+    [
+        ("session.update", "session", {"type": "realtime", "tools": [[0] * 200] * 101}),
+        ("response.create", "response", {"metadata": {str(key): "" for key in range(20_001)}}),
+        ("conversation.item.create", "item", {"type": "message", "content": [{}] * 20_001}),
+    ],
+)
+def test_an_event_with_more_values_than_can_be_worked_on_at_once_is_refused(
+    event: str, field: str, value: dict[str, Any]
+) -> None:
+    told = error(Talk().send(event, **{field: value}))
+    assert (told["code"], told["param"]) == ("invalid_value", field)
+    assert "at most 20000 values" in told["message"]
+
+
+def test_audio_in_an_item_is_no_longer_than_what_may_be_buffered() -> None:
+    talk = Talk({"audio": {"input": {"format": {"type": "audio/pcmu"}}}})
+    audio = base64.b64encode(bytes(8 * 600_001)).decode()
+    content = [{"type": "input_audio", "audio": audio[: len(audio) // 8 * 4]}] * 2
+    item = {"type": "message", "role": "user", "content": content}
+    assert error(talk.send("conversation.item.create", item=item))["param"] == "item.content"

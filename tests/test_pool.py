@@ -1,6 +1,7 @@
 """Fair turns between the owners of work."""
 
 import threading
+import weakref
 
 from voicecli.engine.pool import FairPool
 
@@ -131,3 +132,18 @@ def test_the_time_that_work_waits_is_told() -> None:
     now[0] = 7.5
     bench.finish(2)
     assert waited == [0.0, 2.5]
+
+
+def test_an_owner_who_has_left_is_not_kept_by_an_idle_thread() -> None:
+    class Owner:
+        """Somebody that can be looked for."""
+
+    owner, pool, is_done = Owner(), FairPool("test"), threading.Semaphore(0)
+    is_gone = threading.Event()
+    weakref.finalize(owner, is_gone.set)
+    pool.put(owner, is_done.release)
+    assert is_done.acquire(timeout=10)
+    pool.forget(owner)
+    del owner
+    assert is_gone.wait(timeout=10)
+    pool.close()

@@ -243,3 +243,15 @@ def test_where_there_is_a_model_it_says_what_to_call_and_what_to_tell() -> None:
     assert pieces("What time is it?", TIME, mind=mind) == ["parrot What time is it?"]
     then = [Message("tool", "rain", call_id="c")]
     assert pieces("Weather?", WEATHER, mind=mind, then=then) == ["parrot rain"]
+
+
+def test_the_story_goes_on_with_the_sentence_in_which_it_was_cut_off() -> None:
+    first, second, *_ = STORY.split(". ")
+    heard = Message("assistant", f"{first}. {second[:20]}")
+    between = [Message("user", "Thank you."), Message("assistant", "You are welcome.")]
+    assert ask("Please go on.", heard) == STORY[len(first) + 2 :]
+    assert ask("Go on.", heard, *between) == STORY[len(first) + 2 :]
+    assert ask("Go on.", Message("assistant", f"{first}.")) == STORY[len(first) + 2 :]
+    assert ask("Go on.", Message("assistant", first[:9])) == STORY
+    assert ask("Go on.", Message("assistant", STORY)) == "That was the whole story."
+    assert ask("Go on.") == "I have nothing to go on with."

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from engine_fakes import FakeEars, FakeMind, FakeVoice, clip, silence
 from test_serve import ask, models, receive, send, serving, until
+from test_serve_doors import request
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from voicecli.engine import connection as engine_connection
+from voicecli.engine.connection import PAUSE_OUTBOX_BYTES
+from voicecli.engine.house import Policy
 from voicecli.engine.stages import Models
 
 
@@ -232,3 +235,30 @@ def test_answers_of_one_client_do_not_keep_another_one_waiting_longer_than_one_o
                 await until(greedy, "response.done")
 
     asyncio.run(run())
+
+
+def test_a_client_that_vanishes_with_much_unread_makes_room_for_another() -> None:
+    async def run() -> None:
+        async with serving(policy=Policy(max_sessions=1)) as url:
+            socket = await connect(url, compression=None, max_queue=1)
+            audio = base64.b64encode(bytes(48 * 60_000)).decode()
+            content = [{"type": "input_audio", "audio": audio}]
+            item = {"id": "long", "type": "message", "role": "user", "content": content}
+            await send(socket, "conversation.item.create", item=item)
+            for _ in range(6):
+                await send(socket, "conversation.item.retrieve", item_id="long")
+            while await shown(url, "voicecli_backlog_bytes") <= PAUSE_OUTBOX_BYTES:
+                await asyncio.sleep(0)
+            socket.transport.abort()
+            async with asyncio.timeout(10):
+                while await shown(url, "voicecli_sessions"):
+                    await asyncio.sleep(0)
+            await is_served(url)
+
+    asyncio.run(run())
+
+
+async def shown(url: str, figure: str) -> float:
+    text = (await request(url, "GET", "/metrics"))[2]
+    (line,) = [one for one in text.splitlines() if one.startswith(f"{figure} ")]
+    return float(line.split()[1])

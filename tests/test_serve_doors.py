@@ -357,3 +357,26 @@ def test_a_session_ends_when_its_time_is_over() -> None:
             )
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [rb'"\ud800"', b"NaN", b"5e999"],
+)
+def test_a_secret_is_not_made_of_what_could_not_be_sent_to_its_session(instructions: bytes) -> None:
+    async def run() -> None:
+        body = b'{"session":{"type":"realtime","instructions":' + instructions + b"}}"
+        async with serving() as url:
+            status, _, text = await request(url, "POST", "/v1/realtime/client_secrets", body)
+            assert (status, json.loads(text)["error"]["code"]) == (400, "invalid_json")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("path", ["//[", "//[/realtime"])
+def test_a_path_that_cannot_be_read_is_nowhere(path: str) -> None:
+    async def run() -> None:
+        async with serving() as url:
+            assert (await request(url, "GET", path))[0] == 404
+
+    asyncio.run(run())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from engine_fakes import FakeEars, FakeMind, FakeVoice
 
 from voicecli.engine.ears import EarsByLanguage
 from voicecli.engine.jobs import (
+    Answer,
+    AnswerText,
     Input,
     Judged,
     JudgeTurn,
@@ -20,6 +23,7 @@ from voicecli.engine.jobs import (
     TranscriptionFailed,
 )
 from voicecli.engine.judge import MODEL
+from voicecli.engine.messages import Message
 from voicecli.engine.stages import Models, Stages, Workshop
 from voicecli.errors import LanguageNotHeard, ModelError
 
@@ -179,3 +183,20 @@ class TestEarsByLanguage:
         ears = EarsByLanguage(FakeEars("quick"), others)
         with pytest.raises(LanguageNotHeard, match="ctranslate2"):
             ears.transcribe([], language="de")
+
+
+def test_a_connection_that_left_in_the_middle_of_an_answer_is_not_kept() -> None:
+    go = threading.Semaphore(1)
+    mind = FakeMind("One. ", "Two.", go=go)
+    workshop = Workshop(lambda: Models(FakeEars("words"), mind, FakeVoice()))
+    results: queue.SimpleQueue[Input] = queue.SimpleQueue()
+    stages, is_gone = Stages(workshop, results.put), threading.Event()
+    weakref.finalize(stages, is_gone.set)
+    message = Message("user", "Hello.")
+    stages.run(Answer("resp_1", (message,), spoken=True, voice="marin", speed=1.0))
+    assert isinstance(results.get(timeout=10), AnswerText)
+    stages.close()
+    del stages
+    go.release()
+    assert is_gone.wait(timeout=10)
+    workshop.close()

@@ -122,6 +122,22 @@ def test_errors_and_notes_are_printed_above_and_cannot_give_orders() -> None:
     assert emulator.text == expected
 
 
+def test_what_was_settled_comes_before_a_note_that_is_told_later() -> None:
+    terminal, emulator = started()
+    talk = Talk()
+    talk.user_begins("a")
+    talk.user_ends("a", "What is the tide?")
+    talk.answer("b", "The sea breathing.", 2.0)
+    terminal.draw(talk.conversation, Meters(at=2.0))
+    talk.played("b")
+    terminal.tell(reports.NoteReport(message="a note"), 4.0)
+    assert emulator.text[:3] == [
+        "      you  What is the tide?",
+        "assistant  The sea breathing.",
+        "a note",
+    ]
+
+
 def test_at_the_end_the_talk_and_the_summary_are_left_and_the_cursor_is_back() -> None:
     terminal, emulator = started()
     talk = Talk()

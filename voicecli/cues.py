@@ -20,7 +20,7 @@ from voicecli import inputs
 from voicecli.actions import Action, Play, Tell
 from voicecli.audio.pcm import WIRE_RATE_HZ, samples_in
 from voicecli.audio.playback import Heard
-from voicecli.conversation import OWED_S, Conversation
+from voicecli.conversation import OWED_S, Conversation, Phase
 from voicecli.inputs import Input
 from voicecli.protocol.events import (
     ResponseCreated,
@@ -173,6 +173,8 @@ class Scene:
         "When the user was last done: with speaking, pressing or typing."
         self.over_at: float | None = None
         "Since when the answer to that has been heard to its end, or has failed."
+        self.phases: list[Phase] = []
+        "All that there were, in order; some are over within a frame."
         self.tools_run: list[str] = []
         "Functions that were called since the last act and have run, in order."
 
@@ -220,9 +222,7 @@ class Scene:
         """How much of an item has been heard by now."""
         row = self.conversation.transcript.get(item_id)
         emitted = self._heard.emitted(item_id)
-        return max(
-            0 if row is None else row.heard_ms, self.conversation.heard_ms(item_id, emitted)
-        )
+        return max(0 if row is None else row.heard_ms, self.conversation.heard_ms(item_id, emitted))
 
     @property
     def is_under_way(self) -> bool:
@@ -241,6 +241,8 @@ class Scene:
         self.at = at
         if self.ready_at is None and self.conversation.phase != "connecting":
             self.ready_at = self.turn_ended_at = at
+        if not self.phases or self.phases[-1] != self.conversation.phase:
+            self.phases.append(self.conversation.phase)
         self._heard.stepped(an_input, actions)
         match an_input:
             case inputs.PartStarted(_, _, sounds_at):

@@ -1,8 +1,8 @@
 """How exact the moments of a script are: where it asks to interrupt, and where the voice began.
 
-Each script has the answer interrupted at six positions; it is played with the embedded engine in
-real time until there are enough interruptions. The position at which the voice began is counted in
-what was heard of that answer by then, from the speaker's own account.
+Each script has the answer interrupted at six positions, and once by a key; it is played with the
+embedded engine in real time until there are enough interruptions. The position at which the voice
+began is counted in what was heard of that answer by then, from the speaker's own account.
 
     python tests/benchmarks/demo_anchors.py [--count 30]
 """
@@ -16,6 +16,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import ClassVar
 
 from voicecli.cli.performing import NoScreen, Way, play_all
 from voicecli.cli.planning import Wanted, plays_of
@@ -43,7 +44,7 @@ interrupt.heard_ms = {ms}
 class Measured(demo_run.Performance):
     """Notes, for each interruption, how much of the answer was heard when the voice began."""
 
-    all: list["Measured"] = []
+    all: ClassVar[list[Measured]] = []
 
     def __init__(self, *arguments: object, **more: object) -> None:
         super().__init__(*arguments, **more)  # type: ignore[arg-type]

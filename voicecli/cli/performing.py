@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, redirect_stdout
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from voicecli.cli.signals import EndingSignals
 from voicecli.demo.outcome import Log, Outcome, Part
 from voicecli.demo.run import Hands, Performance
-from voicecli.errors import VoicecliError
+from voicecli.errors import AudioDeviceError, VoicecliError
 from voicecli.ui.lines import NoScreen
 
 if TYPE_CHECKING:
@@ -192,7 +193,9 @@ class _Talk:
         verdicts: list[Verdict] = []
         if performance is not None:
             is_through = performance.is_through
-            self.was_left = not failure and not is_through and self._log.reason == "quit"
+            # Without a reason it was stopped before it began.
+            was_quit = self._log.reason in ("quit", "")
+            self.was_left = not failure and not is_through and was_quit
             self.was_left = self.was_left and not performance.failure
             failure = failure or performance.failure
             if not (failure or is_through or self.was_left):
@@ -217,6 +220,7 @@ class _Talk:
             audio = await stack.enter_async_context(open_audio(plan.config.audio, microphone))
             connection = await connect(self._piece, stack)
             stack.push_async_callback(screen.close)
+            monitor = await _open_monitor(plan, stack)
             conversation = self._log.conversation = new_conversation(plan)
             self._performance = performance = Performance(
                 self._piece.script,
@@ -228,6 +232,7 @@ class _Talk:
                     deliver_in=lambda delay_s, an_input: deliver_in(delay_s, an_input),
                     opened_at=connection.opened_at,
                     changes=self._piece.changes(),
+                    on_spoken=monitor,
                 ),
                 on_progress,
             )
@@ -260,6 +265,35 @@ class _Talk:
         return replace(
             plan, source=source, config=msgspec.structs.replace(plan.config, recording=kept)
         )
+
+
+async def _open_monitor(plan: Plan, stack: AsyncExitStack) -> Callable[[bytes], None]:
+    """What lets the audience hear the user, where answers are heard: a stream of its own.
+
+    Without it the demo goes on: some devices take one stream only.
+    """
+    from voicecli.audio.ports import SpeakerReport
+    from voicecli.cli.edges import is_device, open_audio
+
+    if not is_device(plan.config.audio.speaker):
+        return lambda pcm: None
+
+    def ignored(_: SpeakerReport) -> None:
+        """Its accounts are nobody's business, and a talk goes on without it."""
+
+    try:
+        speaker = (await stack.enter_async_context(open_audio(plan.config.audio))).speaker
+        await speaker.start(ignored)
+    except AudioDeviceError:
+        return lambda pcm: None
+    numbers = itertools.count()
+
+    def say(pcm: bytes) -> None:
+        number = next(numbers)
+        speaker.play("user", number, pcm)
+        speaker.finish("user", number)
+
+    return say
 
 
 def _delivery(session: Session) -> Callable[[float, Input], None]:

@@ -101,6 +101,9 @@ class Show:
             from voicecli.cli.picture import find_gif_maker
 
             find_gif_maker()
+        for path in (self.junit, self.pictures.cast, self.pictures.svg, self.pictures.gif):
+            if path is not None:
+                _check_place(path)
 
     # ------------------------------------------------------------------------------- what is played
 
@@ -116,6 +119,11 @@ class Show:
             for play in plays:
                 for piece in play.pieces:
                     check_fast(piece.plan.target.name, piece.plan.config.audio)
+                if len({piece.plan.local for piece in play.pieces}) > 1:
+                    raise ConfigError(
+                        f"--fast has one engine for {play.name!r}, and its sessions want several",
+                        "give all of them the same local.… settings",
+                    )
         if self.is_heard and self.speaker is None and self._uses_device(plays):
             plays = _heard_if_possible(plays)
         return [replace(play, pieces=tuple(_with_own_files(play.pieces))) for play in plays]
@@ -186,7 +194,10 @@ def _played_fast(plays: Sequence[Play], way: Way) -> list[Outcome]:
             # One at a time: nothing is waited for that another one could use.
             return await play_with(mine, replace(way, jobs=1), to, is_real_time=False)
 
-        outcomes += run_fast(local, main)
+        played = run_fast(local, main)
+        outcomes += played
+        if len(played) < len(mine) * way.repeat or any(one.was_stopped for one in played):
+            break
     return outcomes
 
 
@@ -305,7 +316,7 @@ def _print_result(outcomes: Sequence[Outcome]) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     # The last column stays free: a line that fills it is broken by some terminals.
-    width = max(10, console.width - 1) if sys.stdout.isatty() else 100
+    width = max(10, console.width - 1) if sys.stdout.isatty() else 10_000
     for outcome in outcomes:
         for line in result_lines(outcome, width, shown=shown):
             console.print(line)
@@ -367,7 +378,24 @@ def _say_dimly(message: str) -> None:
     from voicecli.ui.clean import clean
 
     text = Text(f"voicecli: {clean(message, one_line=True)}", style="dim")
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+    # In a narrow window it is broken between words; a file gets it on one line.
+    Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty()).print(text)
+
+
+def _check_place(path: Path) -> None:
+    """See that a file can be there, before something is played that would be lost.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    place = path.expanduser()
+    if place.is_dir():
+        raise ConfigError(f"cannot write {str(path)!r}: it is a folder", "name a file")
+    if not os.access(place if place.exists() else place.parent, os.W_OK):
+        raise ConfigError(
+            f"cannot write {str(path)!r}: its folder is not there, or not to be written",
+            "check the path",
+        )
 
 
 def write(path: Path, content: bytes) -> None:

@@ -21,7 +21,7 @@ from voicecli.demo.steps import (
     WavSpeech,
     Words,
 )
-from voicecli.errors import AudioDeviceError, ConfigError
+from voicecli.errors import AudioDeviceError, ConfigError, VoicecliError
 
 if TYPE_CHECKING:
     from voicecli.engine.voices import HibariVoice
@@ -60,18 +60,41 @@ def prepare(scripts: Sequence[Script], voices: Sequence[str]) -> list[Repertoire
     Raises:
         VoicecliError: a file or a recording cannot be read, or the local voice is missing.
     """
-    speeches = [list(dict.fromkeys(_speeches(script))) for script in scripts]
-    noises = [list(dict.fromkeys(_noises(script))) for script in scripts]
+    speeches = [_places(_speeches(script)) for script in scripts]
+    noises = [_places(_noises(script)) for script in scripts]
     studio = _Studio()
     with _bar(sum(map(len, speeches)) + sum(map(len, noises))) as bar:
         made = []
         for script, voice, said, heard in zip(scripts, voices, speeches, noises, strict=True):
             speaker = script.user_voice or unlike(voice)
-            sounds = {one: studio.sound(one, speaker) for one in bar.passing(said)}
+            sounds, rushing = {}, {}
+            for speech in bar.passing(said):
+                with _told_at(said[speech]):
+                    sounds[speech] = studio.sound(speech, speaker)
             levels = [sound.pcm for sound in sounds.values()]
-            rushing = {one: studio.noise(one, levels) for one in bar.passing(heard)}
+            for noise in bar.passing(heard):
+                with _told_at(heard[noise]):
+                    rushing[noise] = studio.noise(noise, levels)
             made.append(Repertoire(sounds, rushing))
     return made
+
+
+def _places(used: Iterable[tuple[_Thing, str]]) -> dict[_Thing, str]:
+    """What is used, once, and where that is the first time."""
+    places: dict[_Thing, str] = {}
+    for one, place in used:
+        places.setdefault(one, place)
+    return places
+
+
+@contextmanager
+def _told_at(place: str) -> Iterator[None]:
+    """What goes wrong is told with its place, like every mistake in a script."""
+    try:
+        yield
+    except VoicecliError as exc:
+        exc.message = f"{place}: {exc.message}"
+        raise
 
 
 def unlike(voice: str) -> str:
@@ -82,15 +105,22 @@ def unlike(voice: str) -> str:
     return max(USER_VOICES, key=lambda name: abs(VOICES[name] - assistant))
 
 
-def _speeches(script: Script) -> Iterator[Speech]:
+def _speeches(script: Script) -> Iterator[tuple[Speech, str]]:
+    """What is said, and where the script has it."""
     for step in script.steps:
-        verb = step.verb.act if isinstance(step.verb, Interrupt) else step.verb
+        within, verb = "", step.verb
+        if isinstance(verb, Interrupt):
+            within, verb = "interrupt.", verb.act
         if isinstance(verb, Say | Press) and verb.speech is not None:
-            yield verb.speech
+            key = "say" if isinstance(verb, Say) else "press.say"
+            yield verb.speech, f"{step.place}: {within}{key}"
 
 
-def _noises(script: Script) -> Iterator[Noise]:
-    return (step.verb for step in script.steps if isinstance(step.verb, Noise))
+def _noises(script: Script) -> Iterator[tuple[Noise, str]]:
+    """What noise there is, and where the script has it."""
+    for step in script.steps:
+        if isinstance(step.verb, Noise):
+            yield step.verb, f"{step.place}: noise"
 
 
 class _Studio:

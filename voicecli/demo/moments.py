@@ -16,6 +16,7 @@ from voicecli.cues import AfterAnswer, Anchor, AtWord, IntoAnswer, Scene, ends_o
 from voicecli.demo import steps
 from voicecli.transcript import Row
 
+_APART_S: Final = 0.06
 _FRAME_S: Final = 0.02
 "What is heard is known to a frame; a moment that is missed by less is not missed."
 
@@ -59,7 +60,7 @@ def moment_of_wait(wait: steps.Wait) -> Moment:
             return Moment(anchor, wait.timeout_s, awaited)
         case steps.UntilState(state):
             return Moment(
-                When(lambda scene: scene.conversation.phase == state),
+                InState(state),
                 wait.timeout_s,
                 f"the conversation was not {state}",
             )
@@ -156,6 +157,19 @@ class When:
 
 
 @dataclass
+class InState:
+    """As soon as the conversation is in a state, or was since its turn came."""
+
+    state: steps.State
+    _from: int | None = None
+
+    def due_at(self, scene: Scene) -> float | None:
+        if self._from is None:
+            self._from = len(scene.phases) - 1
+        return scene.at if self.state in scene.phases[self._from :] else None
+
+
+@dataclass
 class Pause:
     """So long after its turn came."""
 
@@ -183,16 +197,21 @@ class AfterBegin:
 
 @dataclass
 class Confirmed:
-    """When the server has confirmed settings that were changed before."""
+    """When the server has confirmed settings that were changed before.
+
+    A moment later: so the confirmation does not count as something that came of the next act.
+    """
 
     conversation: Conversation
     _before: object = None
     _is_asked: bool = False
+    _seen_at: float | None = None
 
     def asked(self) -> None:
         """They are changed now."""
         self._before, self._is_asked = self.conversation.session, True
 
     def due_at(self, scene: Scene) -> float | None:
-        is_confirmed = self._is_asked and self.conversation.session is not self._before
-        return scene.at if is_confirmed else None
+        if self._is_asked and self.conversation.session is not self._before:
+            self._seen_at = scene.at if self._seen_at is None else self._seen_at
+        return None if self._seen_at is None else self._seen_at + _APART_S

@@ -42,8 +42,13 @@ class Positions:
         "What is given a second time: its line, and that of the first time."
         try:
             _Scanner(text, self).scan()
-        except _NoToml:
+        except (_NoToml, RecursionError):
             return
+
+    @property
+    def last_line(self) -> int:
+        """The last line in which something is known to stand; from 1."""
+        return max(self._lines.values(), default=1)
 
     def line(self, path: KeyPath) -> int:
         """The line of what is at a path, or else of what is around it; from 1."""

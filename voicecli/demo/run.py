@@ -108,8 +108,8 @@ class Hands:
     "The session's beginning on the microphone's clock."
     changes: Callable[[Mapping[str, object]], JsonDict]
     "Settings by key of the configuration as what changes of the wire's `session` object."
-    on_spoken: Callable[[Speech, float], None] = lambda speech, at: None
-    "Told when something is about to be said: what, and when, on the session's clock."
+    on_spoken: Callable[[bytes], None] = lambda pcm: None
+    "Given what is said, shortly before it is."
 
 
 class Performance:
@@ -221,7 +221,11 @@ class Performance:
                 yield moment, Aside(lambda: self._passed(place, moment))
             case Set(values):
                 yield from self._set(place, values)
-            case Mute() | Noise() | Note() | Expect():
+            case Mute(is_muted):
+                yield AtOnce(), Aside(lambda: self._aside(place, verb))
+                is_done = When(lambda scene: scene.conversation.is_muted == is_muted)
+                yield is_done, Aside(lambda: None)
+            case Noise() | Note() | Expect():
                 yield AtOnce(), Aside(lambda: self._aside(place, verb))
 
     def _act(self, verb: Say | Type | Press | Release) -> Speak | Do:
@@ -244,7 +248,7 @@ class Performance:
         sound = self._sounds.speech(speech)
 
         def pcm() -> bytes:
-            self._hands.on_spoken(speech, self._at)
+            self._hands.on_spoken(sound.pcm)
             return sound.pcm
 
         return Speak(pcm, sound.lead_s, sound.voice_s, is_pushed)

@@ -16,6 +16,7 @@ from voicecli.errors import ConfigError
 DOCUMENTED: Final = "docs/demos.md describes the format"
 _LONGEST_SHOWN: Final = 60
 _AT_LINE: Final = re.compile(r" \(at line (\d+), column \d+\)$")
+_LONG_NUMBER: Final = re.compile(r"[\d_]{4000}", re.ASCII)
 _AT_END: Final = re.compile(r" \(at end of document\)$")
 
 
@@ -51,6 +52,15 @@ def parsed(text: str, source: str) -> File:
                 f"it is in line {first} already; a list of tables has two brackets: [[step]]",
             ) from exc
         raise ConfigError(_no_toml(str(exc), text, source), DOCUMENTED) from exc
+    except (RecursionError, ValueError) as exc:
+        # What TOML allows, and the parser has no room for.
+        if isinstance(exc, RecursionError):
+            what, line = "it is nested too deeply", positions.last_line
+        else:
+            long = _LONG_NUMBER.search(text)
+            what = "a number is too long"
+            line = 1 + (text.count("\n", 0, long.start()) if long else 0)
+        raise ConfigError(f"{source}:{line}: {what}", DOCUMENTED) from exc
 
 
 def _no_toml(message: str, text: str, source: str) -> str:

@@ -56,6 +56,8 @@ def anything(value: Any, param: str) -> Any:
 
 
 MAX_DEPTH: Final = 64
+MAX_VALUES: Final = 20_000
+"In the objects of one event, nested ones included: all of them are copied and checked many times."
 
 
 def free_form(value: Any, param: str) -> Any:
@@ -66,6 +68,21 @@ def free_form(value: Any, param: str) -> Any:
         if not level:
             return value
     raise wrong_value("deeper nesting", param, f"at most {MAX_DEPTH} levels")
+
+
+def few_values(value: Any, param: str) -> None:
+    """Whether there is little enough in a value to work on it while others wait.
+
+    Raises:
+        Refusal: there are more than 20 000 values in it.
+    """
+    waiting, count = [value], 0
+    while waiting:
+        inner = _inside(waiting.pop())
+        count += len(inner)
+        if count > MAX_VALUES:
+            raise wrong_value("more values", param, f"at most {MAX_VALUES} values in an event")
+        waiting += inner
 
 
 def _inside(value: Any) -> list[Any]:

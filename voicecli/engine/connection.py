@@ -201,6 +201,13 @@ class Connection:
         return self.backlog_bytes > PAUSE_OUTBOX_BYTES or self._worker.unfinished > MAX_JOBS
 
     async def _send_all(self) -> None:
+        try:
+            await self._send_until_closed()
+        finally:
+            # Who reads no more may be waited for before more is read from it.
+            self._close()
+
+    async def _send_until_closed(self) -> None:
         with contextlib.suppress(ConnectionClosed):
             while (text := await self._outbox.get()) is not None:
                 try:

@@ -182,7 +182,8 @@ class Dialogue:
                 return self._commit(at)
             case events.InputAudioBufferClear():
                 return self._clear()
-            case events.ConversationItemCreate():
+            case events.ConversationItemCreate(item=item):
+                checks.few_values(item.fields, "item")
                 return self._create_item(event, at)
             case events.ConversationItemRetrieve(item_id=item_id):
                 return self._retrieve(item_id)
@@ -190,7 +191,8 @@ class Dialogue:
                 return self._truncate(event)
             case events.ConversationItemDelete(item_id=item_id):
                 return self._delete(item_id, at)
-            case events.ResponseCreate():
+            case events.ResponseCreate(response=response):
+                checks.few_values(response, "response")
                 return self._create_response(event, at)
             case events.ResponseCancel(response_id=response_id):
                 found = self._replies.find(None if response_id is UNSET else str(response_id))
@@ -310,8 +312,14 @@ class Dialogue:
     # -------------------------------------------------------------------------------- answers
 
     def _respond(self, prompt: str = "") -> Iterator[Output]:
-        self._replies.check_room(in_conversation=True)
-        yield from self._replies.create(self._requests.plan({}, self._conversation_id, prompt))
+        """Answer without being asked to; a refusal stops nothing else that is going on."""
+        try:
+            self._replies.check_room(in_conversation=True)
+            plan = self._requests.plan({}, self._conversation_id, prompt)
+        except Refusal as refusal:
+            yield _error(refusal, None)
+        else:
+            yield from self._replies.create(plan)
 
     def _create_response(self, event: events.ResponseCreate, at: float) -> Iterator[Output]:
         if self._session.kind == "transcription":
@@ -338,6 +346,7 @@ class Dialogue:
         due, rules = self._idle_at, self._session.turn_rules
         if due is None or at < due or rules is None or rules.idle_timeout_ms is None:
             return
+        self._replies.playback_ends_at = None  # once, also when there is no room for a response
         item_id, end_ms = self._new_id("item"), self._listener.now_ms
         yield events.InputAudioBufferTimeoutTriggered(
             item_id=item_id,

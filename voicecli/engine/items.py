@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from voicecli.audio.pcm import ms_of_samples
 from voicecli.engine import checks, item_fields
 from voicecli.engine.checks import Refusal
-from voicecli.engine.listening import Clip, clip_of
+from voicecli.engine.listening import MAX_BUFFER_MS, Clip, clip_of
 from voicecli.engine.messages import Call, Message
 from voicecli.engine.spoken import Spoken
 from voicecli.protocol.objects import JsonDict
@@ -328,6 +329,10 @@ def record_from(
         return Record(item_id, fields)
     wire_bytes = 1 if audio_format == "pcm" else _PCM_BYTES_OF_G711
     part_bytes = tuple(len(one) * wire_bytes for one in audio)
+    length_ms = ms_of_samples(sum(part_bytes) // 2)
+    if length_ms > MAX_BUFFER_MS:
+        allowed = f"at most {MAX_BUFFER_MS // 1000} s of audio"
+        raise checks.wrong_value(f"{length_ms // 1000} s", f"{param}.content", allowed)
     return Record(item_id, fields, clip_of(b"".join(audio), audio_format), part_bytes)
 
 

@@ -136,6 +136,7 @@ class FairPool:
                 if not self._running[owner]:
                     del self._running[owner]
                 self._changed.notify()
+            del owner  # one that has left is not to be kept, either
 
     def _next(self) -> tuple[Hashable, _Waiting] | None:
         with self._changed:

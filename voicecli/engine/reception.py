@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http
-import json
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
@@ -30,7 +30,7 @@ class Reception:
 
     def respond(self, socket: ServerConnection, request: Request) -> Response | None:
         """Answer what is no handshake, and refuse handshakes that are not to be."""
-        path = urlsplit(request.path).path
+        path = _path_in(request.path)
         stranger = self._turn_away(socket, request)
         if stranger is not None:
             return stranger
@@ -94,9 +94,10 @@ class Reception:
         if not self._house.has_token(request):
             return self._unauthorized(socket)
         try:
-            body = json.loads(socket.body or b"{}")
+            # Stricter than the standard library: NaN and half characters cannot be sent again.
+            body = msgspec.json.decode(socket.body or b"{}")
             return as_json(socket, self._house.secrets.create(body, self._house.now()))
-        except (ValueError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             status = http.HTTPStatus.BAD_REQUEST
             return as_error(socket, status, "invalid_json", "The body is not JSON.")
         except Refusal as refusal:
@@ -132,3 +133,11 @@ class Reception:
         yield "models_ready", (), float(self._house.workshop.state == "ready")
         for stage, pool in self._house.workshop.pools.items():
             yield "queue_depth", (("stage", stage),), pool.depth
+
+
+def _path_in(target: str) -> str:
+    """The path of a request; that of one which cannot be read is nowhere."""
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return ""

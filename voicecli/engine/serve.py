@@ -107,6 +107,8 @@ async def serve(
             close_timeout=0.5,
             server_header=None,
             ssl=policy.tls,
+            # A line is not counted before it is secure, so it must not take long over that.
+            ssl_handshake_timeout=None if policy.tls is None else OPEN_TIMEOUT_S,
         )
     except OSError as exc:
         raise ConnectionFailed(

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from voicecli.engine.checks import Refusal
+from voicecli.engine.checks import Refusal, few_values
 from voicecli.engine.patience import PATIENCE, Patience
 from voicecli.engine.session_fields import (
     DETECTION_DEFAULTS,
@@ -109,6 +109,7 @@ class SessionState:
         Raises:
             Refusal: a field is not allowed, not now or not with this value.
         """
+        few_values(change, "session")
         wanted = self.settings.session(change, "session")
         kind = wanted.pop("type")
         if kind != self.kind:

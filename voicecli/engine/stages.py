@@ -43,7 +43,7 @@ from voicecli.engine.judge import MODEL as JUDGE_MODEL
 from voicecli.engine.judge import Judge
 from voicecli.engine.messages import CallArguments, CallStart, Piece
 from voicecli.engine.mind import Mind, Preparing
-from voicecli.engine.pool import FairPool
+from voicecli.engine.pool import FairPool, Work
 from voicecli.engine.sentences import SentenceSplitter
 from voicecli.engine.voices import Voice
 from voicecli.errors import LanguageNotHeard, ModelError, VoicecliError
@@ -181,13 +181,22 @@ class Workshop:
 class Stages:
     """The jobs of one connection.
 
-    Used from one thread; `deliver` is called on others.
+    Used from one thread, but for `put`; `deliver` is called on others.
     """
 
     def __init__(self, workshop: Workshop, deliver: Deliver) -> None:
         self._workshop = workshop
         self._deliver = deliver
         self._running: dict[str, threading.Event] = {}
+        # An answer that was cut off gives work to the pools from their own threads.
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def put(self, pool: FairPool, work: Work) -> None:
+        """Queue work of this connection, from any thread; nothing once it has left."""
+        with self._lock:
+            if not self._is_closed:
+                pool.put(self, work)
 
     def run(self, job: Job) -> None:
         """Start or cancel; returns at once."""
@@ -219,8 +228,10 @@ class Stages:
         for stopped in self._running.values():
             stopped.set()
         self._running.clear()
-        for pool in self._workshop.pools.values():
-            pool.forget(self)
+        with self._lock:
+            self._is_closed = True
+            for pool in self._workshop.pools.values():
+                pool.forget(self)
 
     @property
     def unfinished(self) -> int:
@@ -309,7 +320,7 @@ class _AnswerWork:
     _space: str = ""
 
     def start(self) -> None:
-        self.workshop.minds.put(self.owner, self._think)
+        self.owner.put(self.workshop.minds, self._think)
 
     def _think(self) -> None:
         end = _End()
@@ -354,7 +365,7 @@ class _AnswerWork:
             if self._at_voice:
                 return
             self._at_voice = True
-        self.workshop.voices.put(self.owner, self._speak_next)
+        self.owner.put(self.workshop.voices, self._speak_next)
 
     def _write(self, chunk: Piece | _End) -> None:
         if isinstance(chunk, _End):
@@ -389,7 +400,7 @@ class _AnswerWork:
             self._at_voice = bool(self._chunks)
             again = self._at_voice
         if again:
-            self.workshop.voices.put(self.owner, self._speak_next)
+            self.owner.put(self.workshop.voices, self._speak_next)
 
     def _speak(self, chunk: str) -> None:
         if self.stopped.is_set():

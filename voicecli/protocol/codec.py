@@ -90,7 +90,8 @@ class Codec:
         except _UNREADABLE as exc:
             return _malformed(f"not JSON: {exc}", text)
         if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
-            return _malformed("not an object with a `type`", text)
+            event_id = fields.get("event_id") if isinstance(fields, dict) else None
+            return _malformed("not an object with a `type`", text, event_id)
         kind = self._types.get(dialects.to_ga_name(fields["type"]))
         if kind is None:
             return UnknownEvent(fields["type"], fields)
@@ -107,7 +108,7 @@ class Codec:
         try:
             return _converted(given, kind)
         except _UNREADABLE as exc:
-            return _malformed(f"{fields['type']}: {exc}", text)
+            return _malformed(f"{fields['type']}: {exc}", text, fields.get("event_id"))
 
 
 def _converted(fields: JsonDict, kind: type[Event]) -> Event:
@@ -122,10 +123,11 @@ def _tag(event: type[Event]) -> str:
     return tag
 
 
-def _malformed(reason: str, text: str | bytes) -> MalformedEvent:
+def _malformed(reason: str, text: str | bytes, event_id: object = None) -> MalformedEvent:
     start = text[:EXCERPT_CHARS]
     excerpt = start.decode("utf-8", "replace") if isinstance(start, bytes) else start
-    return MalformedEvent(reason[:EXCERPT_CHARS], excerpt)
+    shown_id = event_id if isinstance(event_id, str) else None
+    return MalformedEvent(reason[:EXCERPT_CHARS], excerpt, shown_id)
 
 
 CLIENT_CODEC: Final = Codec(CLIENT_EVENTS)

@@ -490,6 +490,8 @@ class MalformedEvent(msgspec.Struct, frozen=True):
     reason: str
     excerpt: str
     "The first characters of the raw text; may hold anything, so clean it before showing it."
+    event_id: str | None = None
+    "Its id, if it was an object with one."
 
 
 CLIENT_EVENTS: tuple[type[ClientEvent], ...] = (

@@ -28,6 +28,7 @@ _Time: TypeAlias = Annotated[float, Meta(ge=0.0, le=LONGEST_S)]
 _SoundsAt: TypeAlias = Annotated[float, Meta(ge=-LONGEST_S, le=LONGEST_S)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 _Size: TypeAlias = Annotated[int, Meta(ge=0, le=LARGEST_SOUND_BYTES)]
+_PcmSize: TypeAlias = Annotated[int, Meta(ge=0, le=LARGEST_SOUND_BYTES, multiple_of=2)]
 _Factor: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
@@ -43,7 +44,7 @@ class _Frame(_Line):
     sent: _Size = 0
     crc: _Count = 0
     offset: _Count = 0
-    size: _Size = 0
+    size: _PcmSize = 0
 
 
 class _Received(_Line):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_program import ROOT, clean_environment
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -463,3 +464,17 @@ def test_a_password_in_a_url_that_cannot_be_used_is_not_repeated():
     done = run("talk", "--server", f"https://me:{KEY}@host/v1/realtime", *QUIET)
     assert_refused(done, 2)
     assert "secret" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_an_output_that_cannot_be_written_is_told_without_a_traceback(tmp_path):
+    command = f"exec {sys.executable} -m voicecli config"
+    environment = clean_environment(str(tmp_path))
+    for redirection, code in ((">/dev/full", 1), (">&-", 0)):
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {redirection}"],
+            capture_output=True, text=True, env=environment, cwd=ROOT, timeout=30, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        told = "voicecli: cannot write the output: No space left on device\n" if code else ""
+        assert done.stderr == told

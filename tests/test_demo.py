@@ -84,6 +84,15 @@ def test_fast_is_for_the_engine_inside():
     assert "--fast cannot hurry the server" in complaint
 
 
+@pytest.mark.parametrize("setting", ['server = "lokal"', 'local.mind = "rule"'])
+def test_a_server_or_mind_that_is_not_known_is_told_with_the_script(tmp_path: Path, setting: str):
+    key, _, value = setting.partition(" = ")
+    lines = [line for line in TYPED.splitlines() if not line.startswith(key)]
+    code, _, complaint = ran(written(tmp_path, "\n".join([lines[0], setting, *lines[1:]])))
+    assert code == 2
+    assert f"tide.toml: session.{key}: unknown {key.split('.')[-1]} '{value[1:-1]}'" in complaint
+
+
 def test_a_mistake_in_a_script_names_its_line(tmp_path: Path):
     code, _, complaint = ran(written(tmp_path, TYPED.replace("type =", "typ =")))
     assert code == 2

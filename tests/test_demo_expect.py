@@ -720,6 +720,25 @@ def test_who_is_greeted_first_waits_for_the_greeting(tmp_path: Path) -> None:
     ]
 
 
+def test_nobody_waits_for_an_answer_to_the_key_that_interrupts(tmp_path: Path) -> None:
+    maker = Maker(tmp_path / "talk")
+    maker.open()
+    maker.step(inputs.TextTyped("Hello."))
+    answered(maker, 1, 3000)
+    ticks(maker, 1.0)
+    maker.step(inputs.InterruptPressed())
+    ticks(maker, 5.0)
+    maker.step(inputs.TextTyped("Well."))
+    answered(maker, 2, 1000)
+    ticks(maker, 2.0)
+    maker.quit()
+    steps = read(transcribed(tmp_path / "talk")).steps
+    texts = [step.text for step in steps]
+    at = next(place for place, text in enumerate(texts) if text.startswith("interrupt press 'esc'"))
+    assert "wait 'answer'" not in texts[at:]
+    assert "type 'Well.'" in texts[at:]
+
+
 @pytest.mark.parametrize(
     ("config", "lines"),
     [

@@ -539,7 +539,13 @@ SAY = f"[[step]]\n{QUESTION}\n"
         (SAY + "[expect]\nsession.vad.silence = 300\n",
          "it.toml:4: expect.session.vad.silence: a server does not confirm it; "
          "did you mean 'vad.silence_ms'?", "it confirms model"),
+        (SAY + "[[step]]\nexpect.session.vad.mode = 'sever'\n",
+         "it.toml:4: expect.session.vad.mode: 'sever': invalid enum value 'sever'",
+         "allowed: semantic, server, none"),
         # What does not fit together.
+        (SAY + "[[step]]\ninterrupt = { press = 'esc', heard_ms = 1 }\n"
+         "[[step]]\nwait = 'answer'\n",
+         "it.toml:6: wait: the key that interrupts is not answered", "listening"),
         ("[[step]]\ninterrupt = { say = 'No.', heard_ms = 1 }\n",
          "it.toml:2: interrupt: nothing was said before that could be answered", ""),
         ("[[step]]\nwait = 'answer'\n",

@@ -174,7 +174,7 @@ def test_an_event_with_more_values_than_can_be_worked_on_at_once_is_refused(
 
 def test_audio_in_an_item_is_no_longer_than_what_may_be_buffered() -> None:
     talk = Talk({"audio": {"input": {"format": {"type": "audio/pcmu"}}}})
-    audio = base64.b64encode(bytes(8 * 600_001)).decode()
+    audio = base64.b64encode(bytes(8 * 600_100)).decode()
     content = [{"type": "input_audio", "audio": audio[: len(audio) // 8 * 4]}] * 2
     item = {"type": "message", "role": "user", "content": content}
     assert error(talk.send("conversation.item.create", item=item))["param"] == "item.content"

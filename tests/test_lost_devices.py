@@ -229,9 +229,9 @@ def test_the_servers_clock_goes_on_while_there_is_no_microphone_and_the_next_que
         hears.set()
         await asyncio.to_thread(steps.lost.wait, PATIENCE_S)
         begun, sent = time.monotonic(), len(peer.log.audio)
-        await peer.until_heard(sent // 48 + 800)
+        await peer.until_heard(sent // 48 + 1500)
         took_ms.append((time.monotonic() - begun) * 1000)
-        assert not any(peer.log.audio[sent + 200 * 48 :])
+        assert not any(peer.log.audio[sent + 700 * 48 :])  # what was on its way has come
         was_silent.set()
         await heard_at(peer, lambda audio: said[:4800] in audio)
         steps.playing.set()
@@ -250,7 +250,7 @@ def test_the_servers_clock_goes_on_while_there_is_no_microphone_and_the_next_que
             assert steps.playing.wait(PATIENCE_S)
         ends_well(program)
         assert server.failures == []
-    assert 700 < took_ms[0] < 1100
+    assert 1000 < took_ms[0] < 5000
 
 
 # -------------------------------------------------------------------------- the end, and the screen

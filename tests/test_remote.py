@@ -7,7 +7,7 @@ import pytest
 from helpers_http import HttpServer, models, refused
 
 from voicecli.engine.remote import RETRY_AFTER_S, Remote, read_json
-from voicecli.errors import ConnectionFailed, ModelError, NotAuthorized
+from voicecli.errors import ConfigError, ConnectionFailed, ModelError, NotAuthorized
 
 
 def remote(url: str, pause: Callable[[float], None] = lambda _: None) -> Remote:
@@ -79,3 +79,9 @@ def test_the_key_comes_from_the_environment_and_is_in_no_message(
         ask(remote(server.url))
     assert server.asked[0].key == "Bearer sk-secret"
     assert "sk-secret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("url", ["http://", "ftp://host", "http://[", "http://host:99999"])
+def test_what_is_no_url_of_a_server_is_a_mistake_in_the_settings(url: str) -> None:
+    with pytest.raises(ConfigError, match="not the URL of a server"):
+        remote(url)

@@ -43,6 +43,7 @@ def test_every_kind_of_report_has_its_own_type():
         "user",
         "assistant",
         "barge_in",
+        "false_alarm",
         "turn",
         "tool",
         "error",

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that `voicecli --help` is in
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -69,8 +70,15 @@ def _options(
 
 def run() -> int:
     """Run the command that the arguments name; gives the exit code."""
+    _open_what_is_closed()
     try:
-        app(args=with_empty_values(sys.argv[1:]))
+        try:
+            app(args=with_empty_values(sys.argv[1:]))
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as exc:
+        return _output_failed(exc)
     except VoicecliError as exc:
         if os.environ.get("VOICECLI_DEBUG"):
             _show_traceback()
@@ -80,6 +88,28 @@ def run() -> int:
         return exc.code if isinstance(exc.code, int) else 1
     return 0
 
+
+def _open_what_is_closed() -> None:
+    """Give streams that the program was started without a place where nothing is kept.
+
+    The first file opened would take the number of the stream otherwise, and get what is meant for it.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+
+
+def _output_failed(exc: OSError) -> int:
+    """Stdout could not be written: a full disk, a closed descriptor. Other errors are raised."""
+    if exc.errno not in _OUTPUT_ERRORS or exc.filename is not None:
+        raise exc
+    # What is left of it must not fail again when the interpreter ends.
+    sys.stdout = None  # type: ignore[assignment]
+    tell_error(VoicecliError(f"cannot write the output: {exc.strerror}"))
+    return VoicecliError.exit_code
+
+
+_OUTPUT_ERRORS: Final = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE})
 
 _MAY_STAND_ALONE: Final = frozenset({"--record"})
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,12 +116,14 @@ class _Planner:
         from voicecli.connection import url_with_model
 
         config = self._config(script, {})
-        target = configuration.destination(config)
+        with self._told_of(script, "server"):
+            target = configuration.destination(config)
         # A missing key and a wrong URL show now, before a device is opened.
         target.headers(os.environ)
         local = None
         if target.name == "local":
-            local = self._prepared(config.local)
+            with self._told_of(script, "local.mind"):
+                local = self._prepared(config.local)
         else:
             url_with_model(target.url, target.model)
         offered = self._functions(config.tools)
@@ -164,6 +167,17 @@ class _Planner:
             profile=self._wanted.profile,
             script=(shown(script.source), {**script.session, **changed}),
         ).config
+
+    @contextmanager
+    def _told_of(self, script: Script, key: str) -> Iterator[None]:
+        """What is wrong with a setting of the script names the script."""
+        try:
+            yield
+        except ConfigError as exc:
+            value = script.session.get(key)
+            if value is not None and repr(value) in exc.message and not self._wanted.flags.get(key):
+                exc.message = f"{script.source}: session.{key}: {exc.message}"
+            raise
 
     def _prepared(self, local: Local) -> Local:
         from voicecli.cli.local import prepare_models

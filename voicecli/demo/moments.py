@@ -121,7 +121,8 @@ def _without(scene: Scene, words: str, occurrence: int) -> str:
 
 def _too_short(scene: Scene, ms: float) -> str:
     heard_ms = scene.heard_s * 1000
-    if scene.over_at is None or heard_ms >= ms - _FRAME_S * 1000:
+    # Scripts that were made of recordings have whole milliseconds.
+    if scene.over_at is None or heard_ms >= ms - _FRAME_S * 1000 - 1:
         return ""
     return f"the answer was over after {heard_ms:.0f} ms"
 

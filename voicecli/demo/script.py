@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from voicecli.demo.clauses import WordErrors
+from voicecli.demo.clauses import Confirmed, WordErrors
 from voicecli.demo.exchanges import acts_of, is_held_after, spoken_at_all, spoken_in
 from voicecli.demo.expecting import clauses_of
 from voicecli.demo.settings import SettingsCheck, read_session
@@ -118,6 +118,7 @@ class _Reading:
             _check_not_empty(roots[-1], steps)
         _check(steps, session)
         _check_references(steps, at_end)
+        _check_confirmed([*steps, *at_end], self.given.check)
         demo = self._demo(roots)
         return Script(
             source=root.file.source,
@@ -208,7 +209,9 @@ def _check(steps: Sequence[Step], session: Mapping[str, object]) -> None:
     mode = session.get("vad.mode")
     is_held = False
     for step, act in zip(steps, [None, *acts_of(steps)], strict=False):
-        problem = _problem(step, mode, is_held=is_held, is_first=act is None)
+        before = None if act is None else steps[act].verb
+        is_stopped = isinstance(before, Interrupt) and before.act == Press("esc")
+        problem = _problem(step, mode, is_held=is_held, is_first=act is None, is_stopped=is_stopped)
         if problem is not None:
             message, hint = problem
             raise ConfigError(f"{step.place}: {message}", hint)
@@ -220,7 +223,9 @@ def _check(steps: Sequence[Step], session: Mapping[str, object]) -> None:
         raise ConfigError(f"{last.place}: press: is never released", 'a step: release = "space"')
 
 
-def _problem(step: Step, mode: object, *, is_held: bool, is_first: bool) -> tuple[str, str] | None:
+def _problem(
+    step: Step, mode: object, *, is_held: bool, is_first: bool, is_stopped: bool
+) -> tuple[str, str] | None:
     verb = step.verb
     acts = verb.act if isinstance(verb, Interrupt) else verb
     match verb:
@@ -228,6 +233,8 @@ def _problem(step: Step, mode: object, *, is_held: bool, is_first: bool) -> tupl
             return "interrupt: nothing was said before that could be answered", "say something"
         case Wait(UntilAnswered()) if is_first:
             return "wait: nothing was said before that could be answered", "say something"
+        case Wait(UntilAnswered()) if is_stopped:
+            return "wait: the key that interrupts is not answered", _STOPPED
         case Release() if not is_held:
             return "release: nothing is pressed", 'a step before it: press = "space"'
     match acts:
@@ -240,7 +247,18 @@ def _problem(step: Step, mode: object, *, is_held: bool, is_first: bool) -> tupl
     return None
 
 
+_STOPPED: Final = 'wait = "listening", or for a time: wait.seconds = 1'
 _MANUAL: Final = 'turn it on: [session] vad.mode = "none"'
+
+
+def _check_confirmed(steps: Sequence[Step], check: SettingsCheck) -> None:
+    """See that what a server is to confirm can be confirmed."""
+    for step in steps:
+        for clause in step.verb.clauses if isinstance(step.verb, Expect) else ():
+            problem = check(clause.key, clause.value) if isinstance(clause, Confirmed) else None
+            if isinstance(clause, Confirmed) and problem is not None:
+                message, hint = problem
+                raise ConfigError(f"{step.place}: expect.session.{clause.key}: {message}", hint)
 
 
 def _check_references(steps: Sequence[Step], at_end: Sequence[Step]) -> None:

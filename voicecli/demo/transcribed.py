@@ -154,7 +154,7 @@ def _from_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _steps(user: User, exchanges: Sequence[Exchange], name: str) -> Iterator[str]:
     spoken = 0
     before: Exchange | None = None
-    has_acted = is_muted = False
+    has_acted = is_muted = was_stopped = False
     for turn, exchange in zip(user.turns, exchanges, strict=True):
         spoken += turn.kind in ("spoken", "pushed")
         is_muted ^= isinstance(turn.an_input, inputs.MuteToggled)
@@ -163,14 +163,20 @@ def _steps(user: User, exchanges: Sequence[Exchange], name: str) -> Iterator[str
         if said:
             speech.append(f"text = {_text(said)}")
         act = _act(turn, speech, is_muted=is_muted)
-        yield from _moment_and_act(turn, act, before, has_acted=has_acted)
-        has_acted |= not isinstance(turn.an_input, inputs.MuteToggled)
+        yield from _moment_and_act(turn, act, before, has_acted=has_acted, was_stopped=was_stopped)
+        if not isinstance(turn.an_input, inputs.MuteToggled):
+            has_acted, was_stopped = True, isinstance(turn.an_input, inputs.InterruptPressed)
         before = exchange
     yield from _heard(before, is_cut=False)
 
 
 def _moment_and_act(
-    turn: Turn, act: Sequence[str], before: Exchange | None, *, has_acted: bool
+    turn: Turn,
+    act: Sequence[str],
+    before: Exchange | None,
+    *,
+    has_acted: bool,
+    was_stopped: bool,
 ) -> Iterator[str]:
     is_key = isinstance(turn.an_input, inputs.MuteToggled)
     if isinstance(turn.anchor, IntoAnswer):
@@ -187,13 +193,16 @@ def _moment_and_act(
         if turn.cut_heard_s is not None:
             yield from _step(["expect.interrupted = true"])
         return
-    yield from _waits(turn, has_acted=has_acted)
+    yield from _waits(turn, has_acted=has_acted, was_stopped=was_stopped)
     yield from _heard(before, is_cut=False)
     yield from _step(act)
 
 
-def _waits(turn: Turn, *, has_acted: bool) -> Iterator[str]:
+def _waits(turn: Turn, *, has_acted: bool, was_stopped: bool) -> Iterator[str]:
     match turn.anchor:
+        case AfterAnswer(pause_s, None) if was_stopped:
+            # The key that interrupts is not answered: the pause began when it was pressed.
+            pass
         case AfterAnswer(pause_s, None):
             if has_acted:
                 yield from _step(['wait = "answer"'])

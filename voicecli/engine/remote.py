@@ -39,7 +39,7 @@ class Remote:
         pause: waits for some seconds.
 
     Raises:
-        ConfigError: the URL has no host.
+        ConfigError: the URL has no host, or a port that cannot be.
     """
 
     def __init__(
@@ -53,14 +53,16 @@ class Remote:
         timeout_s: float,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url)
+        wrong = ConfigError(f"not the URL of a server: {url!r}", "such as http://localhost:8080/v1")
+        try:
+            parts = urlsplit(url)
+            self._port = parts.port
+        except ValueError as exc:
+            raise wrong from exc
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"not the URL of a server: {url!r}", "such as http://localhost:8080/v1"
-            )
+            raise wrong
         self._secure = parts.scheme == "https"
         self.host = parts.hostname
-        self._port = parts.port
         self._base = parts.path.rstrip("/").removesuffix(path) or "/v1"
         self._path = path
         self._query = f"?{parts.query}" if parts.query else ""

@@ -22,7 +22,6 @@ from websockets.http11 import Request, Response
 from voicecli import __version__
 from voicecli.config import all_keys
 
-ROOT = Path(__file__).parent.parent
 KEY = "sk-secret-0123456789abcdef"
 QUIET = ("--mic", "none", "--speaker", "none")
 SESSION = {"id": "sess_1", "model": "fake", "audio": {"input": {"turn_detection": None}}}

@@ -248,11 +248,11 @@ def test_a_client_that_vanishes_with_much_unread_makes_room_for_another() -> Non
             for _ in range(6):
                 await send(socket, "conversation.item.retrieve", item_id="long")
             while await shown(url, "voicecli_backlog_bytes") <= PAUSE_OUTBOX_BYTES:
-                await asyncio.sleep(0)
+                pass
             socket.transport.abort()
             async with asyncio.timeout(10):
                 while await shown(url, "voicecli_sessions"):
-                    await asyncio.sleep(0)
+                    pass
             await is_served(url)
 
     asyncio.run(run())

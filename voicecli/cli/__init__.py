@@ -92,11 +92,11 @@ def run() -> int:
 def _open_what_is_closed() -> None:
     """Give streams that the program was started without a place where nothing is kept.
 
-    The first file opened would take the number of the stream otherwise, and get what is meant for it.
+    The first file opened would take the stream's number otherwise, and get what is meant for it.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _output_failed(exc: OSError) -> int:
@@ -104,7 +104,7 @@ def _output_failed(exc: OSError) -> int:
     if exc.errno not in _OUTPUT_ERRORS or exc.filename is not None:
         raise exc
     # What is left of it must not fail again when the interpreter ends.
-    sys.stdout = None  # type: ignore[assignment]
+    sys.stdout = None
     tell_error(VoicecliError(f"cannot write the output: {exc.strerror}"))
     return VoicecliError.exit_code
 

@@ -16,8 +16,8 @@ from openai_types import check_server_event
 
 from voicecli.audio.pcm import level_dbfs
 from voicecli.audio.resample import convert
-from voicecli.engine.dialogue import Dialogue
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.dialogue import Dialogue
+from voicecli.engine.dialogue.jobs import (
     Answer,
     AnswerAudio,
     AnswerFinished,
@@ -27,7 +27,7 @@ from voicecli.engine.jobs import (
     Transcribe,
     Transcribed,
 )
-from voicecli.engine.messages import NO_OFFER, Message, Offer, Piece
+from voicecli.engine.dialogue.messages import NO_OFFER, Message, Offer, Piece
 from voicecli.protocol.codec import CLIENT_CODEC, encode
 from voicecli.protocol.events import ServerEvent
 

@@ -12,11 +12,11 @@ import pytest
 from engine_fakes import clip, silence
 from test_serve import serving
 
-from voicecli.engine.ears import MoonshineEars
-from voicecli.engine.mind import load_mind
+from voicecli.engine.ears.ears import MoonshineEars
+from voicecli.engine.minds.mind import load_mind
 from voicecli.engine.stages import Models
 from voicecli.engine.store import ModelStore
-from voicecli.engine.voices import HibariVoice
+from voicecli.engine.voices.voices import HibariVoice
 from voicecli.protocol.events import ConversationItemTruncated, ErrorEvent, Event, ResponseDone
 
 CHUNK_BYTES = 4800

@@ -19,10 +19,10 @@ from voicecli.conversation import Conversation, Options
 from voicecli.cues import Cue, Say
 from voicecli.demo.fast import LeapingLoop, LineLink, run
 from voicecli.director import Director, Played
-from voicecli.engine.ears import RATE_HZ
+from voicecli.engine.ears.ears import RATE_HZ
 from voicecli.engine.inprocess import Engine
-from voicecli.engine.mind import Mind
-from voicecli.engine.rules import RulesMind
+from voicecli.engine.minds.mind import Mind
+from voicecli.engine.minds.rules import RulesMind
 from voicecli.engine.stages import Models
 from voicecli.inputs import Input
 from voicecli.protocol.settings import ServerVad, SessionSettings

@@ -30,8 +30,8 @@ from voicecli.audio.playback import (
 )
 from voicecli.bargein import BargeInRules
 from voicecli.conversation import Conversation, Options
-from voicecli.engine import jobs
-from voicecli.engine.dialogue import Dialogue
+from voicecli.engine.dialogue import jobs
+from voicecli.engine.dialogue.dialogue import Dialogue
 from voicecli.protocol.codec import CLIENT_CODEC, SERVER_CODEC, encode
 from voicecli.protocol.events import InputAudioBufferSpeechStarted, ServerEvent
 from voicecli.protocol.settings import ServerVad, SessionSettings

@@ -14,7 +14,7 @@ from typing import Any
 
 from voicecli import actions
 from voicecli.conversation import Conversation
-from voicecli.engine.dialogue import Dialogue
+from voicecli.engine.dialogue.dialogue import Dialogue
 from voicecli.protocol.codec import encode
 from voicecli.protocol.events import Event, ServerEvent, SessionUpdate
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from voicecli.engine.access import Doorkeeper, key_of
+from voicecli.engine.server.access import Doorkeeper, key_of
 
 
 @pytest.mark.parametrize(

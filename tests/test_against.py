@@ -17,7 +17,7 @@ from voicecli import inputs
 from voicecli.audio.pcm import SILENT_FRAME
 from voicecli.recording.check import Check
 from voicecli.recording.files import Recording
-from voicecli.recording.turns import user_of
+from voicecli.recording.rerun.turns import user_of
 
 VOICE_MS = len(spoken_frames()) * 20
 needs_models = pytest.mark.skipif(

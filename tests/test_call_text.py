@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicecli.engine.call_text import CallReader, call_schema, examples, flattened, manual
-from voicecli.engine.messages import Call, CallArguments, CallStart, Message, Offer, Piece, Tool
+from voicecli.engine.dialogue.messages import (
+    Call,
+    CallArguments,
+    CallStart,
+    Message,
+    Offer,
+    Piece,
+    Tool,
+)
+from voicecli.engine.minds.call_text import CallReader, call_schema, examples, flattened, manual
 
 PARAMETERS = {
     "type": "object",

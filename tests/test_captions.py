@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicecli.engine.captions import EVERY_MS, LONGEST_MS, SHARE, Captions, Pace
+from voicecli.engine.dialogue.captions import EVERY_MS, LONGEST_MS, SHARE, Captions, Pace
 
 
 def told(*texts: str) -> list[str]:

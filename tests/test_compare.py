@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from voicecli.errors import ConfigError
 from voicecli.protocol.objects import Usage
-from voicecli.recording.compare import Comparison, Stretch, compare, plain, wording
 from voicecli.recording.export.talk import Call, Facts, Latency, Notice, Said, Talk
-from voicecli.recording.prices import cost_of, prices_from
+from voicecli.recording.rerun.compare import Comparison, Stretch, compare, plain, wording
+from voicecli.recording.shelf.prices import cost_of, prices_from
 from voicecli.reports import SummaryReport
 
 SAID = {

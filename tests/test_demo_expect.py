@@ -45,7 +45,7 @@ from voicecli.protocol.events import Event
 from voicecli.protocol.objects import Item, Session
 from voicecli.protocol.settings import ServerVad
 from voicecli.recording.files import Recording
-from voicecli.recording.turns import user_of
+from voicecli.recording.rerun.turns import user_of
 
 
 class Nowhere:

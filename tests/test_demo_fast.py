@@ -37,8 +37,8 @@ from voicecli.config import Audio, Local
 from voicecli.conversation import Conversation
 from voicecli.cues import AfterAnswer, AfterStart, Cue, IntoAnswer
 from voicecli.demo.fast import LeapingLoop, LineLink, run
+from voicecli.engine.dialogue.messages import Message
 from voicecli.engine.inprocess import Engine, EngineLine
-from voicecli.engine.messages import Message
 from voicecli.errors import ConfigError, ConnectionFailed, ModelError
 from voicecli.inputs import Input
 from voicecli.recording.check import Check

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from engine_fakes import Talk, clip, error, only, silence, types
 
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.jobs import (
     Answer,
     AnswerAudio,
     AnswerFailed,
@@ -15,7 +15,7 @@ from voicecli.engine.jobs import (
     CancelAnswer,
     Transcribe,
 )
-from voicecli.engine.messages import Message
+from voicecli.engine.dialogue.messages import Message
 from voicecli.protocol.codec import CLIENT_CODEC
 
 TEXT = {"output_modalities": ["text"]}

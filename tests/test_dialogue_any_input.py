@@ -8,7 +8,7 @@ from engine_fakes import Talk, clip, silence, types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.jobs import (
     AnswerArguments,
     AnswerAudio,
     AnswerCall,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from engine_fakes import Shown, Talk, clip, error, only, types
 
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.jobs import (
     Answer,
     AnswerArguments,
     AnswerAudio,
@@ -15,7 +15,7 @@ from voicecli.engine.jobs import (
     CancelAnswer,
     Prepare,
 )
-from voicecli.engine.messages import NO_OFFER, Call, Message, Offer, Tool
+from voicecli.engine.dialogue.messages import NO_OFFER, Call, Message, Offer, Tool
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {

@@ -3,14 +3,14 @@
 import pytest
 from engine_fakes import Shown, Talk, clip, only, silence, types
 
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.jobs import (
     Answer,
     CancelTranscription,
     Transcribe,
     Transcribed,
     TranscriptionFailed,
 )
-from voicecli.engine.messages import Message
+from voicecli.engine.dialogue.messages import Message
 
 DELTA = "conversation.item.input_audio_transcription.delta"
 COMPLETED = "conversation.item.input_audio_transcription.completed"

@@ -5,7 +5,7 @@ import base64
 import pytest
 from engine_fakes import Shown, Talk, clip, error, only, silence, types
 
-from voicecli.engine.jobs import Answer, Transcribe
+from voicecli.engine.dialogue.jobs import Answer, Transcribe
 
 MANUAL = {"audio": {"input": {"turn_detection": None}}}
 

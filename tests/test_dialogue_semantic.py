@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from engine_fakes import Shown, Talk, clip, only, silence, types
 
-from voicecli.engine.hearing import JUDGE_LIMIT_S
-from voicecli.engine.jobs import CancelJudgement, Judged, JudgeTurn, Tick
-from voicecli.engine.patience import PATIENCE
+from voicecli.engine.dialogue.hearing import JUDGE_LIMIT_S
+from voicecli.engine.dialogue.jobs import CancelJudgement, Judged, JudgeTurn, Tick
+from voicecli.engine.dialogue.patience import PATIENCE
 
 STOPPED = "input_audio_buffer.speech_stopped"
 STARTED = "input_audio_buffer.speech_started"

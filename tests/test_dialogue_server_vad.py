@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from engine_fakes import Shown, Talk, clip, error, only, silence, types
 
-from voicecli.engine.jobs import Answer, Tick, Transcribe, Transcribed
-from voicecli.engine.replies import MAX_ANSWERS
+from voicecli.engine.dialogue.jobs import Answer, Tick, Transcribe, Transcribed
+from voicecli.engine.dialogue.replies import MAX_ANSWERS
 
 STARTED = "input_audio_buffer.speech_started"
 STOPPED = "input_audio_buffer.speech_stopped"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from engine_fakes import Shown, Talk, clip, counted_ids, error, only, silence, types
 
-from voicecli.engine.dialogue import Dialogue
-from voicecli.engine.jobs import Answer, Tick
+from voicecli.engine.dialogue.dialogue import Dialogue
+from voicecli.engine.dialogue.jobs import Answer, Tick
 
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 

@@ -7,7 +7,7 @@ import pytest
 from engine_fakes import Talk, clip, error, only, silence, types
 
 from voicecli.audio.wire import WireEncoder
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.jobs import (
     Answer,
     CancelAnswer,
     CancelTranscription,
@@ -16,8 +16,8 @@ from voicecli.engine.jobs import (
     Transcribed,
     TranscriptionFailed,
 )
-from voicecli.engine.listening import MAX_TURN_MS
-from voicecli.engine.messages import Message
+from voicecli.engine.dialogue.listening import MAX_TURN_MS
+from voicecli.engine.dialogue.messages import Message
 
 TRANSCRIBED = {"audio": {"input": {"transcription": {"model": "whisper-1"}}}}
 MANUAL = {"audio": {"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}}}

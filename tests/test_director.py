@@ -33,7 +33,7 @@ from voicecli.errors import ConnectionFailed
 from voicecli.protocol import events
 from voicecli.protocol.events import ClientEvent, Event
 from voicecli.protocol.settings import ServerVad, SessionSettings
-from voicecli.recording.rerun import Tally
+from voicecli.recording.rerun.rerun import Tally
 from voicecli.session import Session
 from voicecli.tools.functions import Functions
 

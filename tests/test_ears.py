@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from helpers_speech import clips, word_errors
 
-from voicecli.engine.ears import RATE_HZ, MoonshineEars
+from voicecli.engine.ears.ears import RATE_HZ, MoonshineEars
 from voicecli.engine.store import ModelStore
 from voicecli.errors import ModelError
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from helpers_http import Answerer, HttpServer, events, models, refused, said, silent
 
-from voicecli.engine.endpoint import EndpointMind
-from voicecli.engine.messages import (
+from voicecli.engine.dialogue.messages import (
     NO_OFFER,
     Call,
     CallArguments,
@@ -18,6 +17,7 @@ from voicecli.engine.messages import (
     Piece,
     Tool,
 )
+from voicecli.engine.minds.endpoint import EndpointMind
 from voicecli.errors import ConnectionFailed, ModelError, NetworkStalled
 
 QUESTION = [Message("system", "Be kind."), Message("user", "Weather in Rome?")]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers_http import Answerer, HttpServer, models, refused, silent
 
-from voicecli.engine.endpoint_ears import EndpointEars
+from voicecli.engine.ears.endpoint_ears import EndpointEars
 from voicecli.errors import ConnectionFailed, ModelError, NetworkStalled, NotAuthorized
 
 SAMPLES = np.sin(np.arange(8000, dtype=np.float32) / 10)

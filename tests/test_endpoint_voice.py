@@ -3,7 +3,7 @@
 import pytest
 from helpers_http import Answerer, Handler, HttpServer, models, refused, silent
 
-from voicecli.engine.endpoint_voice import EndpointVoice
+from voicecli.engine.voices.endpoint_voice import EndpointVoice
 from voicecli.errors import ConnectionFailed, ModelError, NetworkStalled
 
 PCM = bytes(range(250)) * 100

@@ -15,12 +15,12 @@ from openai import AsyncOpenAI
 from test_serve import ask, receive, send, serving, talking, until
 from websockets.asyncio.client import ClientConnection, connect
 
-from voicecli.engine.endpoint import EndpointMind
-from voicecli.engine.endpoint_ears import EndpointEars
-from voicecli.engine.endpoint_voice import EndpointVoice
-from voicecli.engine.messages import CallArguments, CallStart, Offer
-from voicecli.engine.rules import RulesMind
+from voicecli.engine.dialogue.messages import CallArguments, CallStart, Offer
+from voicecli.engine.ears.endpoint_ears import EndpointEars
+from voicecli.engine.minds.endpoint import EndpointMind
+from voicecli.engine.minds.rules import RulesMind
 from voicecli.engine.stages import Models
+from voicecli.engine.voices.endpoint_voice import EndpointVoice
 
 WEATHER = {
     "type": "function",

@@ -11,11 +11,11 @@ from openai import AsyncOpenAI
 from test_serve import models, send, serving, until
 from websockets.asyncio.client import connect
 
-from voicecli.engine.ears import MoonshineEars
-from voicecli.engine.mind import load_mind
+from voicecli.engine.ears.ears import MoonshineEars
+from voicecli.engine.minds.mind import load_mind
 from voicecli.engine.stages import Models
 from voicecli.engine.store import ModelStore
-from voicecli.engine.voices import HibariVoice
+from voicecli.engine.voices.voices import HibariVoice
 
 
 def test_the_client_of_the_openai_package_can_talk_to_the_engine() -> None:

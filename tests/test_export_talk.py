@@ -9,8 +9,8 @@ from helpers_export import frames, recorded, told
 from helpers_recording import ANSWER, QUESTION, Exchange, Maker
 
 from voicecli import inputs
-from voicecli.recording.ending import SUDDENLY
 from voicecli.recording.export.talk import Talk
+from voicecli.recording.playing.ending import SUDDENLY
 
 CUT_SHORT = [Exchange(1.0, 4000, cut_after_ms=1000), Exchange(5.0, 2000)]
 

@@ -11,7 +11,7 @@ from test_serve_doors import TOKEN
 from websockets.asyncio.client import connect
 
 from voicecli.cli.exposure import check_exposure, check_origins, read_token, tls_context
-from voicecli.engine.house import Policy
+from voicecli.engine.server.house import Policy
 from voicecli.errors import ConfigError
 
 # ------------------------------------------------------------------------------------------- TLS

@@ -5,7 +5,7 @@ from helpers_speech import Clip, clips
 
 np = pytest.importorskip("numpy")
 
-from voicecli.engine.judge import MODEL, SmartTurn, load_judge  # noqa: E402
+from voicecli.engine.ears.judge import MODEL, SmartTurn, load_judge  # noqa: E402
 from voicecli.engine.store import ModelStore  # noqa: E402
 
 RATE_HZ = 16_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voicecli.errors import RecordingError
-from voicecli.recording.library import find, find_all, recordings_in
+from voicecli.recording.shelf.library import find, find_all, recordings_in
 
 
 def make(directory: Path, *names: str) -> None:

@@ -5,7 +5,7 @@ from helpers_speech import clips
 
 np = pytest.importorskip("numpy")
 
-from voicecli.engine.mel import BANDS, RATE_HZ, log_mel, normalized  # noqa: E402
+from voicecli.engine.ears.mel import BANDS, RATE_HZ, log_mel, normalized  # noqa: E402
 
 # Of `goforward.wav` with silence before it up to 8 s, from WhisperFeatureExtractor(chunk_length=8)
 # of transformers 5.24.0, in numpy: (band, frame) -> with do_normalize=True, and without it.

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from voicecli.engine.llama import LlamaMind, recent
-from voicecli.engine.messages import (
+from voicecli.engine.dialogue.messages import (
     Call,
     CallArguments,
     CallStart,
@@ -16,7 +15,8 @@ from voicecli.engine.messages import (
     Offer,
     Tool,
 )
-from voicecli.engine.mind import Mind, best_tier, load_mind
+from voicecli.engine.minds.llama import LlamaMind, recent
+from voicecli.engine.minds.mind import Mind, best_tier, load_mind
 from voicecli.engine.store import ModelStore
 from voicecli.errors import (
     ConfigError,
@@ -165,7 +165,7 @@ def test_a_server_that_is_not_there_is_a_failed_connection() -> None:
 
 
 def test_a_silent_server_has_stalled() -> None:
-    from voicecli.engine.endpoint import EndpointMind
+    from voicecli.engine.minds.endpoint import EndpointMind
 
     with Endpoint(["Late."]) as endpoint:
         endpoint.gate.clear()

@@ -8,8 +8,8 @@ from helpers_recording import Exchange, Maker, make_recording
 
 from voicecli.errors import RecordingError
 from voicecli.recording.files import Recording
-from voicecli.recording.overview import Overview, overview_of
-from voicecli.recording.shelf import STILL_WRITTEN_S, shelved, shelved_in
+from voicecli.recording.shelf.overview import Overview, overview_of
+from voicecli.recording.shelf.shelf import STILL_WRITTEN_S, shelved, shelved_in
 
 TURNS = [Exchange(1.0, 4000), Exchange(8.0, 4000, 2000), Exchange(12.5, 2000)]
 LONG_AGO = 1_000_000_000.0

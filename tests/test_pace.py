@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicecli.errors import ConfigError
-from voicecli.recording.pace import (
+from voicecli.recording.playing.pace import (
     SPEEDS,
     Idle,
     Route,

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicecli import inputs
-from voicecli.engine import jobs
+from voicecli.engine.dialogue import jobs
 from voicecli.reports import AssistantReport, BargeInReport, ErrorReport, UserReport
 
 # ---------------------------------------------------------------------------------------- turns

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from voicecli.engine.patience import PATIENCE, Silence, Step
+from voicecli.engine.dialogue.patience import PATIENCE, Silence, Step
 
 EAGER = ["high", "medium", "low"]
 

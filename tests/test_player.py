@@ -20,13 +20,13 @@ from voicecli.actions import Tell
 from voicecli.audio.pcm import WIRE_RATE_HZ, samples_in
 from voicecli.audio.playback import Drained, Finished, Heard, Playout
 from voicecli.audio.ports import Failed, SpeakerReport
-from voicecli.recording.ending import SUDDENLY, ending_of
 from voicecli.recording.files import Recording
 from voicecli.recording.format import EVENTS_FILE
 from voicecli.recording.heard import Piece
-from voicecli.recording.outlets import SilentOutlet, SpeakerOutlet
-from voicecli.recording.player import Player, Shown, Wanted
-from voicecli.recording.room import Room
+from voicecli.recording.playing.ending import SUDDENLY, ending_of
+from voicecli.recording.playing.outlets import SilentOutlet, SpeakerOutlet
+from voicecli.recording.playing.player import Player, Shown, Wanted
+from voicecli.recording.playing.room import Room
 from voicecli.recording.shapes import DAMAGED_LINES
 
 TURNS = [Exchange(1.0, 4000), Exchange(8.0, 6000), Exchange(12.0, 2000), Exchange(30.0, 2000)]

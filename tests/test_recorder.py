@@ -21,7 +21,7 @@ from voicecli import inputs
 from voicecli.actions import Finish, SetGain
 from voicecli.bargein import BargeInRules
 from voicecli.conversation import Conversation, Options
-from voicecli.engine import jobs
+from voicecli.engine.dialogue import jobs
 from voicecli.errors import ConnectionFailed
 from voicecli.protocol import events
 from voicecli.protocol.codec import SERVER_CODEC

@@ -23,12 +23,12 @@ from voicecli.cli.recordings import app
 from voicecli.cli.shelf import table_of
 from voicecli.cli.tables import Column, fitted
 from voicecli.errors import ConfigError, RecordingError, VoicecliError
-from voicecli.recording import prune, upkeep
-from voicecli.recording.compare import compare
 from voicecli.recording.export.talk import talk_of
 from voicecli.recording.files import Recording
-from voicecli.recording.names import check_name
-from voicecli.recording.shelf import shelved_in
+from voicecli.recording.rerun.compare import compare
+from voicecli.recording.shelf import prune, upkeep
+from voicecli.recording.shelf.names import check_name
+from voicecli.recording.shelf.shelf import shelved_in
 from voicecli.ui import amounts
 
 LONG_AGO = 1_000_000_000.0

@@ -23,7 +23,7 @@ from voicecli.recording.files import Recording
 from voicecli.recording.fold import Fold
 from voicecli.recording.format import EVENTS_FILE, input_of
 from voicecli.recording.heard import HeardAudio
-from voicecli.recording.room import Room
+from voicecli.recording.playing.room import Room
 
 if TYPE_CHECKING:
     from vsound import VirtualSound

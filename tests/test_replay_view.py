@@ -6,7 +6,7 @@ import pytest
 from helpers_screen import Emulator, Talk
 from rich.console import Console
 
-from voicecli.recording.pace import Route
+from voicecli.recording.playing.pace import Route
 from voicecli.ui.cells import cells
 from voicecli.ui.controls import Key
 from voicecli.ui.meters import Meters

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicecli.engine.arithmetic import number_words, solve
-from voicecli.engine.messages import (
+from voicecli.engine.dialogue.messages import (
     NO_OFFER,
     Call,
     CallArguments,
@@ -17,7 +16,8 @@ from voicecli.engine.messages import (
     Piece,
     Tool,
 )
-from voicecli.engine.rules import STORY, RulesFirst, RulesMind
+from voicecli.engine.minds.arithmetic import number_words, solve
+from voicecli.engine.minds.rules import STORY, RulesFirst, RulesMind
 
 NOW = datetime(2026, 11, 24, 15, 5)
 

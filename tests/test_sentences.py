@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicecli.engine.sentences import MarkupFilter, SentenceSplitter
+from voicecli.engine.minds.sentences import MarkupFilter, SentenceSplitter
 
 
 def split(text: str, size: int = 1) -> list[str]:

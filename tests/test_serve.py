@@ -16,10 +16,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from voicecli.engine import connection as engine_connection
-from voicecli.engine.access import is_loopback
-from voicecli.engine.house import Policy
-from voicecli.engine.serve import serve
+from voicecli.engine.server import connection as engine_connection
+from voicecli.engine.server.access import is_loopback
+from voicecli.engine.server.house import Policy
+from voicecli.engine.server.serve import serve
 from voicecli.engine.stages import Models
 from voicecli.errors import ConnectionFailed, ModelError
 
@@ -376,7 +376,9 @@ def test_a_client_that_does_not_read_is_dropped_and_others_go_on(
 
     async def run() -> None:
         told = Told()
-        monkeypatch.setattr(logging.getLogger("voicecli.engine.sessions"), "handlers", [told])
+        monkeypatch.setattr(
+            logging.getLogger("voicecli.engine.server.sessions"), "handlers", [told]
+        )
         async with (
             serving() as url,
             connect(url, compression=None, max_queue=1) as deaf,

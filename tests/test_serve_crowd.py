@@ -15,9 +15,9 @@ from test_serve_doors import request
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from voicecli.engine import connection as engine_connection
-from voicecli.engine.connection import PAUSE_OUTBOX_BYTES
-from voicecli.engine.house import Policy
+from voicecli.engine.server import connection as engine_connection
+from voicecli.engine.server.connection import PAUSE_OUTBOX_BYTES
+from voicecli.engine.server.house import Policy
 from voicecli.engine.stages import Models
 
 

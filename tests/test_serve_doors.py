@@ -11,7 +11,7 @@ from test_serve import ask, read_on, receive, send, serving, until
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from voicecli.engine.house import Policy
+from voicecli.engine.server.house import Policy
 
 TOKEN = "right-token-of-some-length"
 

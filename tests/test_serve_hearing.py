@@ -12,8 +12,8 @@ from engine_fakes import FakeEars, FakeMind, FakeVoice, clip, silence, types
 from test_serve import Shown, send, talking, until
 from websockets.asyncio.client import ClientConnection
 
-from voicecli.engine.ears import Ears
-from voicecli.engine.judge import MODEL, Judge
+from voicecli.engine.ears.ears import Ears
+from voicecli.engine.ears.judge import MODEL, Judge
 from voicecli.engine.stages import Models
 from voicecli.errors import LanguageNotHeard
 

@@ -21,8 +21,8 @@ from test_serve import ask, models, receive, send, serving, until
 from test_serve_doors import TOKEN, bearer, closed, refused, request
 from websockets.asyncio.client import ClientConnection, connect
 
-from voicecli.engine.house import Policy
-from voicecli.engine.journal import Journal, open_journal
+from voicecli.engine.server.house import Policy
+from voicecli.engine.server.journal import Journal, open_journal
 
 # -------------------------------------------------------------------------------------------- end
 

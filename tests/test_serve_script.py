@@ -16,9 +16,9 @@ from test_serve import ask, models, receive, send, serving, until
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from voicecli.engine.acting import Actor, load_stage
-from voicecli.engine.house import new_id
-from voicecli.engine.script import read_script
+from voicecli.engine.server.acting import Actor, load_stage
+from voicecli.engine.server.house import new_id
+from voicecli.engine.server.script import read_script
 from voicecli.errors import ConfigError
 
 HEAD = "version = 1\n"

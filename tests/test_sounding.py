@@ -7,7 +7,7 @@ from helpers_recording import Exchange, Maker
 from voicecli.recording.files import Recording
 from voicecli.recording.format import input_of
 from voicecli.recording.heard import LATEST_S
-from voicecli.recording.sounding import Sounding
+from voicecli.recording.playing.sounding import Sounding
 
 
 class WatchingMaker(Maker):

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from engine_fakes import FakeEars, FakeMind, FakeVoice
 
-from voicecli.engine.ears import EarsByLanguage
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.jobs import (
     Answer,
     AnswerText,
     Input,
@@ -22,8 +21,9 @@ from voicecli.engine.jobs import (
     Transcribed,
     TranscriptionFailed,
 )
-from voicecli.engine.judge import MODEL
-from voicecli.engine.messages import Message
+from voicecli.engine.dialogue.messages import Message
+from voicecli.engine.ears.ears import EarsByLanguage
+from voicecli.engine.ears.judge import MODEL
 from voicecli.engine.stages import Models, Stages, Workshop
 from voicecli.errors import LanguageNotHeard, ModelError
 

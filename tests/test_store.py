@@ -274,7 +274,7 @@ def test_the_catalog_is_consistent(model: Model) -> None:
 
 def test_catalog_and_store_load_nothing_heavy() -> None:
     code = (
-        "import sys, voicecli.engine.store, voicecli.engine.mind;"
+        "import sys, voicecli.engine.store, voicecli.engine.minds.mind;"
         "sys.exit(bool({'numpy', 'onnxruntime', 'hibari', 'xllamacpp', 'rich'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -43,7 +43,7 @@ def sound(path: Path) -> np.ndarray:
 def transcribed(pcm: np.ndarray) -> str:
     """What the engine's own ears make of PCM at 24 kHz."""
     from voicecli.audio.resample import convert
-    from voicecli.engine.ears import MoonshineEars
+    from voicecli.engine.ears.ears import MoonshineEars
     from voicecli.engine.store import ModelStore
 
     pcm16k = np.frombuffer(convert(pcm.tobytes(), 24_000, 16_000), "<i2")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicecli.engine.messages import Offer, Tool
-from voicecli.engine.tool_words import spoken_result, wanted
+from voicecli.engine.dialogue.messages import Offer, Tool
+from voicecli.engine.minds.tool_words import spoken_result, wanted
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 

@@ -16,8 +16,8 @@ from voicecli.cues import AfterAnswer, AfterStart, AfterTurn, Cue, Do, IntoAnswe
 from voicecli.errors import RecordingError
 from voicecli.recording.files import Recording
 from voicecli.recording.format import Sound
-from voicecli.recording.recorded_tools import RecordedTools
-from voicecli.recording.turns import (
+from voicecli.recording.rerun.recorded_tools import RecordedTools
+from voicecli.recording.rerun.turns import (
     LONGEST_PAUSE_S,
     RecordedCall,
     Turn,

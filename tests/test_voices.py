@@ -3,8 +3,8 @@ import array
 import numpy as np
 import pytest
 
-from voicecli.engine.session_fields import API_VOICES
-from voicecli.engine.voices import VOICES, HibariVoice, speakable
+from voicecli.engine.dialogue.session_fields import API_VOICES
+from voicecli.engine.voices.voices import VOICES, HibariVoice, speakable
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from helpers_speech import clips, word_errors
 
 np = pytest.importorskip("numpy")
 
-from voicecli.engine.ears import EarsByLanguage, MoonshineEars, load_ears  # noqa: E402
+from voicecli.engine.ears.ears import EarsByLanguage, MoonshineEars, load_ears  # noqa: E402
+from voicecli.engine.ears.whisper import MODEL, WhisperEars  # noqa: E402
 from voicecli.engine.store import ModelStore  # noqa: E402
-from voicecli.engine.whisper import MODEL, WhisperEars  # noqa: E402
 from voicecli.errors import LanguageNotHeard, ModelError  # noqa: E402
 
 RATE_HZ = 16_000

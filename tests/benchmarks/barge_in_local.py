@@ -43,10 +43,10 @@ from voicecli import inputs
 from voicecli.audio.pcm import FRAME_BYTES
 from voicecli.audio.resample import convert
 from voicecli.bargein import BargeInRules
-from voicecli.engine import jobs
-from voicecli.engine.ears import Ears, load_ears
+from voicecli.engine.dialogue import jobs
+from voicecli.engine.ears.ears import Ears, load_ears
 from voicecli.engine.store import ModelStore
-from voicecli.engine.voices import HibariVoice
+from voicecli.engine.voices.voices import HibariVoice
 from voicecli.protocol.events import ServerEvent
 from voicecli.reports import BargeInReport
 

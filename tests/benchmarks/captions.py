@@ -30,9 +30,9 @@ from helpers_speech import clips, word_errors
 from websockets.asyncio.client import connect
 
 from voicecli.audio.pcm import level_dbfs
-from voicecli.engine.ears import load_ears
-from voicecli.engine.mind import load_mind
-from voicecli.engine.serve import serve
+from voicecli.engine.ears.ears import load_ears
+from voicecli.engine.minds.mind import load_mind
+from voicecli.engine.server.serve import serve
 from voicecli.engine.stages import Models
 from voicecli.engine.store import ModelStore
 

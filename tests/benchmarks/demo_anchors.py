@@ -22,7 +22,7 @@ from voicecli.cli.performing import NoScreen, Way, play_all
 from voicecli.cli.planning import Wanted, plays_of
 from voicecli.demo import run as demo_run
 from voicecli.demo.steps import HeardMs, Interrupt
-from voicecli.recording.turns import Heard
+from voicecli.recording.rerun.turns import Heard
 
 AT_A_TIME = 6
 HEAD = """

@@ -10,7 +10,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from helpers_speech import clips, word_errors
 
-from voicecli.engine.ears import MoonshineEars
+from voicecli.engine.ears.ears import MoonshineEars
 from voicecli.engine.store import ModelStore
 
 

@@ -39,12 +39,12 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from voicecli.audio.pcm import FRAME_BYTES, SILENT_FRAME, level_dbfs
 from voicecli.audio.resample import convert
-from voicecli.engine.ears import MoonshineEars
-from voicecli.engine.mind import load_mind
-from voicecli.engine.serve import serve
+from voicecli.engine.ears.ears import MoonshineEars
+from voicecli.engine.minds.mind import load_mind
+from voicecli.engine.server.serve import serve
 from voicecli.engine.stages import Models
 from voicecli.engine.store import ModelStore
-from voicecli.engine.voices import HibariVoice
+from voicecli.engine.voices.voices import HibariVoice
 
 FRAME_S = 0.02
 TAIL_FRAMES = 150

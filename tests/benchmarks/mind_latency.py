@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from voicecli.engine.messages import Message
-from voicecli.engine.mind import Mind, load_mind
+from voicecli.engine.dialogue.messages import Message
+from voicecli.engine.minds.mind import Mind, load_mind
 from voicecli.engine.store import ModelStore
 
 QUESTIONS = (

@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from voicecli.engine.messages import (
+from voicecli.engine.dialogue.messages import (
     Call,
     CallArguments,
     CallStart,
@@ -23,7 +23,7 @@ from voicecli.engine.messages import (
     Piece,
     Tool,
 )
-from voicecli.engine.mind import Mind, load_mind
+from voicecli.engine.minds.mind import Mind, load_mind
 from voicecli.engine.store import ModelStore
 
 

@@ -32,9 +32,9 @@ import numpy as np
 from helpers_speech import SPEECH
 
 from voicecli.audio.resample import convert
-from voicecli.engine.judge import MODEL, SmartTurn
-from voicecli.engine.listening import EndSuspected, Listener, TurnStopped
-from voicecli.engine.session_state import SessionState
+from voicecli.engine.dialogue.listening import EndSuspected, Listener, TurnStopped
+from voicecli.engine.dialogue.session_state import SessionState
+from voicecli.engine.ears.judge import MODEL, SmartTurn
 from voicecli.engine.store import ModelStore
 
 RATE_HZ = 16_000

@@ -15,7 +15,7 @@ import random
 from common import Figures, show
 
 from voicecli.audio.activity import SpeechActivity
-from voicecli.engine.voices import HibariVoice
+from voicecli.engine.voices.voices import HibariVoice
 from voicecli.wording import laid_over
 
 SENTENCES = (

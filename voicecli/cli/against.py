@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from voicecli.protocol.settings import SessionSettings
     from voicecli.recording.files import Recording
     from voicecli.recording.format import Header
-    from voicecli.recording.rerun import Rerun, Tally
-    from voicecli.recording.turns import User
+    from voicecli.recording.rerun.rerun import Rerun, Tally
+    from voicecli.recording.rerun.turns import User
     from voicecli.reports import Report
     from voicecli.session import Screen, Session
 
@@ -242,8 +242,8 @@ async def _run_one(
 ) -> Rerun:
     """One recording; whatever goes wrong with it is in what is given back."""
     from voicecli.recording.files import Recording
-    from voicecli.recording.rerun import Rerun, Tally
-    from voicecli.recording.turns import User, user_of
+    from voicecli.recording.rerun.rerun import Rerun, Tally
+    from voicecli.recording.rerun.turns import User, user_of
 
     user, tally = User((), 0.0, (), ()), Tally()
     rerun = Rerun(path.name, str(path), "", user, (), tally, is_through=False)
@@ -295,7 +295,7 @@ class _Talk:
         from voicecli.cli.wiring import Plan
         from voicecli.config import Recording as Kept
         from voicecli.config import Talk
-        from voicecli.recording.recorded_tools import RecordedTools
+        from voicecli.recording.rerun.recorded_tools import RecordedTools
 
         config = msgspec.structs.replace(
             self._company.config,
@@ -325,7 +325,7 @@ class _Talk:
         from voicecli.cli.edges import open_audio
         from voicecli.cli.wiring import new_conversation, new_session
         from voicecli.director import Director
-        from voicecli.recording.turns import cues_of
+        from voicecli.recording.rerun.turns import cues_of
 
         plan = self._plan
         async with AsyncExitStack() as stack:
@@ -363,7 +363,7 @@ class _Talk:
 
     def rerun(self, failure: str, *, was_stopped: bool) -> Rerun:
         """What came of it."""
-        from voicecli.recording.rerun import Rerun
+        from voicecli.recording.rerun.rerun import Rerun
 
         script, is_fast = self._script, self._company.is_fast
         return Rerun(
@@ -540,7 +540,7 @@ def _bar(recordings: int, *, is_shown: bool) -> Iterator[_Bar]:
 
 def _tell(runs: Sequence[Rerun], seconds: float, *, as_json: bool) -> None:
     """The outcome on stdout, and on stderr why a recording failed."""
-    from voicecli.recording.rerun import total_of
+    from voicecli.recording.rerun.rerun import total_of
 
     total = total_of(runs, seconds)
     if as_json:
@@ -582,7 +582,7 @@ def _print_table(runs: Sequence[Rerun], total: Mapping[str, Any]) -> None:
 
 
 def _row(run: Rerun) -> list[Text]:
-    from voicecli.recording.rerun import median_of, offsets_of
+    from voicecli.recording.rerun.rerun import median_of, offsets_of
 
     plain = run.to_plain()
     off_ms = offsets_of(run.interruptions)

@@ -206,7 +206,7 @@ def _print_script(name: str) -> None:
     from voicecli.config import Config, public_values
     from voicecli.demo.transcribed import script_of
     from voicecli.recording.files import Recording
-    from voicecli.recording.library import find
+    from voicecli.recording.shelf.library import find
 
     with Recording.open(find(name, library())) as recording:
         text = script_of(recording, name, public_values(Config()))

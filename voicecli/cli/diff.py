@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from voicecli.recording.compare import Call, Comparison, Cut, Sides, Turn, Wording
-    from voicecli.recording.prices import Prices
+    from voicecli.recording.rerun.compare import Call, Comparison, Cut, Sides, Turn, Wording
+    from voicecli.recording.shelf.prices import Prices
 
 NARROWEST_BESIDE: Final = 64
 "On fewer cells the two sides do not stand beside each other, but are one text."
@@ -56,7 +56,7 @@ def diff_command(
     import sys
 
     conditions = [_condition(one) for one in fail_if or []]
-    from voicecli.recording.compare import compare, plain
+    from voicecli.recording.rerun.compare import compare, plain
 
     known = _read_prices(prices) if prices is not None else {}
     comparison = compare(read_talk(a), read_talk(b), known)
@@ -78,7 +78,7 @@ def diff_command(
 def _read_prices(path: Path) -> dict[str, Prices]:
     import tomllib
 
-    from voicecli.recording.prices import prices_from
+    from voicecli.recording.shelf.prices import prices_from
 
     try:
         tables = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))

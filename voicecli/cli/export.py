@@ -117,7 +117,7 @@ def export_command(
     recording, in the current folder.
     """
     from voicecli.recording.export.files import Followed, make_folder
-    from voicecli.recording.library import find
+    from voicecli.recording.shelf.library import find
 
     _check_options(only=only, mono=mono, fixture=fixture, others=(keep_audio, from_turn, to_turn))
     path = find(recording, library()).absolute()

@@ -119,7 +119,7 @@ def check_exposure(host: str, *, token: str | None, has_tls: bool, insecure: boo
     Raises:
         ConfigError: others could use it, and nobody said that they may.
     """
-    from voicecli.engine.access import is_loopback
+    from voicecli.engine.server.access import is_loopback
 
     if is_loopback(host):
         return []

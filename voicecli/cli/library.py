@@ -55,7 +55,7 @@ def complete_recording(incomplete: str) -> list[str]:
     user types.
     """
     from voicecli.errors import VoicecliError
-    from voicecli.recording.library import LAST, recordings_in
+    from voicecli.recording.shelf.library import LAST, recordings_in
 
     try:
         names = [path.name for path in recordings_in(library())]
@@ -89,7 +89,7 @@ def read_talk(wanted: str) -> Talk:
     """
     from voicecli.recording.export.talk import talk_of
     from voicecli.recording.files import Recording
-    from voicecli.recording.library import find
+    from voicecli.recording.shelf.library import find
 
     with Recording.open(find(wanted, library())) as recording:
         if recording.duration_s < LONG_S or not sys.stderr.isatty():

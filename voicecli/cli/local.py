@@ -34,7 +34,7 @@ def prepare_models(local: Local) -> Local:
                 "install it with: pip install 'voicecli[local]' (or name a server: --server)",
             )
     from voicecli.cli.models import pull_models
-    from voicecli.engine.mind import TIERS
+    from voicecli.engine.minds.mind import TIERS
     from voicecli.engine.store import ModelStore
 
     known = ("auto", "rules", *TIERS)
@@ -56,7 +56,7 @@ def prepare_models(local: Local) -> Local:
 
 def _choose_mind(store: object) -> str:
     """The best tier present; else the user's choice; else, without a terminal, `small`."""
-    from voicecli.engine.mind import TIERS, best_tier
+    from voicecli.engine.minds.mind import TIERS, best_tier
     from voicecli.engine.store import ModelStore
 
     assert isinstance(store, ModelStore)

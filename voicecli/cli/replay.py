@@ -17,7 +17,7 @@ from voicecli.errors import ConfigError
 if TYPE_CHECKING:
     from voicecli.cli.replaying import Sound
     from voicecli.recording.files import Recording
-    from voicecli.recording.player import Wanted
+    from voicecli.recording.playing.player import Wanted
 
 _PLAY = "Playing"
 _CHECK = "Checking"
@@ -154,7 +154,7 @@ def replay_command(
     Keys: space pause, left and right 5 s, up and down by turn, + - speed, ? help, q quit. In a pipe
     the lines of the talk are printed at once.
     """
-    from voicecli.recording.library import find_all
+    from voicecli.recording.shelf.library import find_all
 
     paths = find_all(recordings, library())
     if check and against is not None:
@@ -239,9 +239,9 @@ def _wanted(
     step: bool,
 ) -> Wanted:
     """What was asked for, checked against the recording."""
-    from voicecli.recording.pace import clock_text, seconds_of
-    from voicecli.recording.places import Places
-    from voicecli.recording.player import Wanted
+    from voicecli.recording.playing.pace import clock_text, seconds_of
+    from voicecli.recording.playing.places import Places
+    from voicecli.recording.playing.player import Wanted
 
     if only not in (None, "user", "assistant"):
         raise ConfigError(f"unknown --only {only!r}", "it is one of user, assistant")
@@ -284,7 +284,7 @@ def _replay(
 
     from voicecli.cli import replaying
     from voicecli.cli.edges import open_screen
-    from voicecli.recording.ending import ending_of
+    from voicecli.recording.playing.ending import ending_of
     from voicecli.ui.lines import can_be_drawn_on
 
     is_drawn = not as_json and speaker != "-" and can_be_drawn_on(sys.stdout, os.environ)

@@ -14,11 +14,11 @@ from voicecli.actions import Tell
 from voicecli.audio.ports import DevicesReport, Failed, Noted
 from voicecli.cli.signals import EndingSignals
 from voicecli.errors import AudioDeviceError
-from voicecli.recording.ending import STOPPED, Ending, ending_of
-from voicecli.recording.outlets import SilentOutlet, SpeakerOutlet
-from voicecli.recording.pace import clock_text, faster, slower
-from voicecli.recording.places import Places
-from voicecli.recording.player import Player, Shown, Wanted
+from voicecli.recording.playing.ending import STOPPED, Ending, ending_of
+from voicecli.recording.playing.outlets import SilentOutlet, SpeakerOutlet
+from voicecli.recording.playing.pace import clock_text, faster, slower
+from voicecli.recording.playing.places import Places
+from voicecli.recording.playing.player import Player, Shown, Wanted
 from voicecli.ui.meters import DRAW_BUSY_S, Meters
 from voicecli.ui.replay_keys import ReplayCommand
 

@@ -15,9 +15,9 @@ from voicecli.errors import ModelError
 if TYPE_CHECKING:
     import asyncio
 
-    from voicecli.engine.connection import Connection, Worker
-    from voicecli.engine.house import Policy
-    from voicecli.engine.journal import Journal
+    from voicecli.engine.server.connection import Connection, Worker
+    from voicecli.engine.server.house import Policy
+    from voicecli.engine.server.journal import Journal
     from voicecli.engine.stages import Models
 
 # Once the parent is gone nobody waits for a slow goodbye.
@@ -101,7 +101,7 @@ def serve_command(
         _list_voices()
         return
     from voicecli.cli import exposure
-    from voicecli.engine.house import Policy
+    from voicecli.engine.server.house import Policy
 
     secret = exposure.read_token(token, token_env, token_file)
     tls = exposure.tls_context(tls_cert, tls_key)
@@ -177,7 +177,7 @@ def _journal(path: str | None, *, words: bool) -> Journal:
     """Where to write what happens; warnings go there too, or to stderr as text."""
     import logging
 
-    from voicecli.engine.journal import Journal, JournalHandler, open_journal
+    from voicecli.engine.server.journal import Journal, JournalHandler, open_journal
 
     if path is None:
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -197,8 +197,8 @@ def _run_script(
     *,
     ends_with_stdin: bool,
 ) -> None:
-    from voicecli.engine.acting import Actor, load_stage
-    from voicecli.engine.house import new_id
+    from voicecli.engine.server.acting import Actor, load_stage
+    from voicecli.engine.server.house import new_id
 
     stage = load_stage(path.expanduser(), new_id)
 
@@ -216,7 +216,7 @@ def _run_script(
 
 
 def _list_voices() -> None:
-    from voicecli.engine.voices import VOICES
+    from voicecli.engine.voices.voices import VOICES
 
     typer.echo('one voice, "heart", an American woman\'s, made lower or higher for each name:')
     for name, pitch in sorted(VOICES.items(), key=lambda one: one[1]):
@@ -240,7 +240,7 @@ def _run(
     scheme = "ws" if policy.tls is None else "wss"
 
     async def run() -> None:
-        from voicecli.engine.serve import serve
+        from voicecli.engine.server.serve import serve
 
         stop = asyncio.Event()
         if ends_with_stdin:
@@ -281,7 +281,7 @@ def _end_with_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Non
 
 
 def _url(scheme: str, host: str, port: int) -> str:
-    from voicecli.engine.reception import PATH
+    from voicecli.engine.server.reception import PATH
 
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}:{port}{PATH}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from voicecli.recording.shelf import Shelved
+    from voicecli.recording.shelf.shelf import Shelved
 
 _NOTES: Final = {
     "complete": "",
@@ -43,7 +43,7 @@ def list_command(
     import sys
     import time
 
-    from voicecli.recording.shelf import shelved_in
+    from voicecli.recording.shelf.shelf import shelved_in
 
     place = (folder or library()).expanduser()
     found = shelved_in(place, time.time())

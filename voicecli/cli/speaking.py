@@ -24,8 +24,8 @@ from voicecli.demo.steps import (
 from voicecli.errors import AudioDeviceError, ConfigError, VoicecliError
 
 if TYPE_CHECKING:
-    from voicecli.engine.voices import HibariVoice
-    from voicecli.recording.turns import User
+    from voicecli.engine.voices.voices import HibariVoice
+    from voicecli.recording.rerun.turns import User
 
 _Thing = TypeVar("_Thing")
 
@@ -99,7 +99,7 @@ def _told_at(place: str) -> Iterator[None]:
 
 def unlike(voice: str) -> str:
     """A local voice for the user that differs from the assistant's."""
-    from voicecli.engine.voices import VOICES
+    from voicecli.engine.voices.voices import VOICES
 
     assistant = VOICES.get(voice, 1.0)
     return max(USER_VOICES, key=lambda name: abs(VOICES[name] - assistant))
@@ -149,7 +149,7 @@ class _Studio:
 
     def _spoken(self, text: str, voice: str) -> bytes:
         if self._voice is None:
-            from voicecli.engine.voices import HibariVoice
+            from voicecli.engine.voices.voices import HibariVoice
 
             self._voice = HibariVoice()
         pcm = b"".join(self._voice.speak(text, voice=voice))
@@ -161,8 +161,8 @@ class _Studio:
         from voicecli.cli.library import library
         from voicecli.demo.transcribed import spoken_turns
         from voicecli.recording.files import Recording
-        from voicecli.recording.library import find
-        from voicecli.recording.turns import user_of
+        from voicecli.recording.rerun.turns import user_of
+        from voicecli.recording.shelf.library import find
 
         path = find(name, library())
         with Recording.open(path) as recording:
@@ -252,6 +252,6 @@ def _bar(count: int) -> Iterator[_Bar]:
 
 def local_voices() -> tuple[str, ...]:
     """The names that a script may give to a voice."""
-    from voicecli.engine.voices import VOICES
+    from voicecli.engine.voices.voices import VOICES
 
     return tuple(VOICES)

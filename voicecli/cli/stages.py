@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from voicecli.config import Local
 
 if TYPE_CHECKING:
-    from voicecli.engine.ears import Ears
+    from voicecli.engine.ears.ears import Ears
     from voicecli.engine.stages import Models
     from voicecli.engine.store import ModelStore
-    from voicecli.engine.voices import Voice
+    from voicecli.engine.voices.voices import Voice
 
 REMOTE_AT_ONCE = 16
 "Requests that another server is given at a time; how many it works on at once is its own affair."
@@ -46,8 +46,8 @@ def build(local: Local, threads: int, told: Callable[[str], None] = lambda _: No
     Raises:
         VoicecliError: something cannot be loaded.
     """
-    from voicecli.engine.judge import load_judge
-    from voicecli.engine.mind import KEY_VARIABLE, load_mind
+    from voicecli.engine.ears.judge import load_judge
+    from voicecli.engine.minds.mind import KEY_VARIABLE, load_mind
     from voicecli.engine.stages import Models
     from voicecli.engine.store import ModelStore
 
@@ -67,10 +67,10 @@ def build(local: Local, threads: int, told: Callable[[str], None] = lambda _: No
 
 def _ears(local: Local, store: ModelStore, threads: int) -> Ears:
     if not local.ears:
-        from voicecli.engine.ears import load_ears
+        from voicecli.engine.ears.ears import load_ears
 
         return load_ears(store, threads)
-    from voicecli.engine import endpoint_ears
+    from voicecli.engine.ears import endpoint_ears
 
     return endpoint_ears.EndpointEars(
         local.ears,
@@ -81,10 +81,10 @@ def _ears(local: Local, store: ModelStore, threads: int) -> Ears:
 
 def _voice(local: Local) -> Voice:
     if not local.voices:
-        from voicecli.engine.voices import HibariVoice
+        from voicecli.engine.voices.voices import HibariVoice
 
         return HibariVoice()
-    from voicecli.engine import endpoint_voice
+    from voicecli.engine.voices import endpoint_voice
 
     return endpoint_voice.EndpointVoice(
         local.voices,

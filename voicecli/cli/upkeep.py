@@ -13,7 +13,7 @@ from voicecli.errors import ConfigError, RecordingError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from voicecli.recording.shelf import Shelved
+    from voicecli.recording.shelf.shelf import Shelved
 
 _EXACT_HELP = "A whole name, `last`, or a path."
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -27,8 +27,8 @@ def rename_command(
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")],
 ) -> None:
     """Give a recording another name; it stays in the folder it is in."""
-    from voicecli.recording import upkeep
-    from voicecli.recording.names import check_name
+    from voicecli.recording.shelf import upkeep
+    from voicecli.recording.shelf.names import check_name
 
     path = upkeep.exactly(old, library())
     check_name(new)
@@ -50,8 +50,8 @@ def delete_command(
     """Delete recordings with their audio; one that may not be deleted saves all that were named."""
     import time
 
-    from voicecli.recording import upkeep
-    from voicecli.recording.shelf import shelved
+    from voicecli.recording.shelf import upkeep
+    from voicecli.recording.shelf.shelf import shelved
 
     place = library()
     paths = list(dict.fromkeys(upkeep.exactly(name, place) for name in names))
@@ -74,7 +74,7 @@ def delete_command(
 
 def _foreign(path: Path, *, may_go: bool) -> list[str]:
     """Other files in a recording's folder; checks before anything is deleted that all may go."""
-    from voicecli.recording import upkeep
+    from voicecli.recording.shelf import upkeep
 
     foreign = upkeep.foreign_in(path)
     if foreign and not may_go:
@@ -109,8 +109,8 @@ def prune_command(
     """
     import time
 
-    from voicecli.recording.prune import Rules, bytes_in, going, seconds_in
-    from voicecli.recording.shelf import shelved_in
+    from voicecli.recording.shelf.prune import Rules, bytes_in, going, seconds_in
+    from voicecli.recording.shelf.shelf import shelved_in
 
     rules = Rules(
         older_than_s=None if older_than is None else seconds_in(older_than),
@@ -134,7 +134,7 @@ def prune_command(
     if dry_run:
         _say(f"would free {_sum(chosen)}")
     elif _is_agreed(chosen, yes=yes):
-        from voicecli.recording import upkeep
+        from voicecli.recording.shelf import upkeep
 
         for one in chosen:
             upkeep.delete(one.path)
@@ -143,7 +143,7 @@ def prune_command(
 
 def _deletable(chosen: Sequence[Shelved]) -> list[Shelved]:
     """Those that hold nothing else and are no links; tells of the others."""
-    from voicecli.recording import upkeep
+    from voicecli.recording.shelf import upkeep
 
     may_go = []
     for one in chosen:

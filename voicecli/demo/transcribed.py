@@ -20,7 +20,7 @@ from voicecli.demo.witness import Acted, Exchange, Witness
 from voicecli.demo.words import words_of
 from voicecli.recording.fold import Fold, Source
 from voicecli.recording.format import Header
-from voicecli.recording.turns import Turn, User, user_of
+from voicecli.recording.rerun.turns import Turn, User, user_of
 
 _FEW_WORDS: Final = 4
 "So many of what was heard are expected again."

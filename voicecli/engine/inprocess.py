@@ -15,9 +15,8 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, Literal, Protocol
 
-from voicecli.engine.connection import Connection
-from voicecli.engine.dialogue import Dialogue
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.dialogue import Dialogue
+from voicecli.engine.dialogue.jobs import (
     Answer,
     AnswerFailed,
     AnswerFinished,
@@ -30,8 +29,9 @@ from voicecli.engine.jobs import (
     Transcribed,
     TranscriptionFailed,
 )
+from voicecli.engine.server.connection import Connection
+from voicecli.engine.server.watch import Watch
 from voicecli.engine.stages import Models, Stages, Workshop
-from voicecli.engine.watch import Watch
 
 VOICES: Final = ("heart",)
 "Names of voices beside those of the API."

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from voicecli.engine.ears import ENGLISH, Ears
-from voicecli.engine.jobs import (
+from voicecli.engine.dialogue.jobs import (
     Answer,
     AnswerArguments,
     AnswerAudio,
@@ -39,13 +38,14 @@ from voicecli.engine.jobs import (
     Transcribed,
     TranscriptionFailed,
 )
-from voicecli.engine.judge import MODEL as JUDGE_MODEL
-from voicecli.engine.judge import Judge
-from voicecli.engine.messages import CallArguments, CallStart, Piece
-from voicecli.engine.mind import Mind, Preparing
+from voicecli.engine.dialogue.messages import CallArguments, CallStart, Piece
+from voicecli.engine.ears.ears import ENGLISH, Ears
+from voicecli.engine.ears.judge import MODEL as JUDGE_MODEL
+from voicecli.engine.ears.judge import Judge
+from voicecli.engine.minds.mind import Mind, Preparing
+from voicecli.engine.minds.sentences import SentenceSplitter
 from voicecli.engine.pool import FairPool, Work
-from voicecli.engine.sentences import SentenceSplitter
-from voicecli.engine.voices import Voice
+from voicecli.engine.voices.voices import Voice
 from voicecli.errors import LanguageNotHeard, ModelError, VoicecliError
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from voicecli.actions import Action, Tell
 from voicecli.audio.pcm import level_dbfs
 from voicecli.conversation import Conversation
 from voicecli.inputs import MicFrame
-from voicecli.recording.ending import SUDDENLY
 from voicecli.recording.fold import Fold, Source, Step
 from voicecli.recording.format import Entry
-from voicecli.recording.sounding import Sounding
+from voicecli.recording.playing.ending import SUDDENLY
+from voicecli.recording.playing.sounding import Sounding
 from voicecli.reports import Report
 from voicecli.ui.meters import DRAW_BUSY_S, DRAW_IDLE_S, SILENCE_DBFS, Meters
 from voicecli.ui.terminal import Terminal

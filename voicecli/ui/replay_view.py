@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
-from voicecli.recording.pace import Route, clock_text
+from voicecli.recording.playing.pace import Route, clock_text
 from voicecli.ui.cells import cells, shorten
 from voicecli.ui.clean import clean
 from voicecli.ui.replay_keys import HELP

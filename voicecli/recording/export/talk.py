@@ -16,9 +16,9 @@ from voicecli.actions import Tell
 from voicecli.audio.pcm import WIRE_RATE_HZ
 from voicecli.protocol import events
 from voicecli.protocol.objects import Usage
-from voicecli.recording.ending import SUDDENLY
 from voicecli.recording.fold import Fold, Source, Step
 from voicecli.recording.format import Entry, Header, Values
+from voicecli.recording.playing.ending import SUDDENLY
 from voicecli.transcript import Row
 
 Speaker: TypeAlias = Literal["user", "assistant", "tool"]

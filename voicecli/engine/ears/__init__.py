@@ -1,0 +1,1 @@
+"""Speech to text, and whether a speaker is through."""

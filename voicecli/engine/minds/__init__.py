@@ -1,0 +1,1 @@
+"""What thinks: rules, local language models, or another server."""

@@ -1,0 +1,1 @@
+"""The engine as a WebSocket server: who is let in, what is limited, what is told."""

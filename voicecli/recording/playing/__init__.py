@@ -1,0 +1,1 @@
+"""A recording played: its pace, its places, its sound."""

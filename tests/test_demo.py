@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,6 +29,14 @@ def ran(*arguments: str, timeout_s: float = 55.0) -> tuple[int, str, str]:
         return code, program.shown, program.complaint
 
 
+def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Wait for what the program does elsewhere than in its output."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
 def written(folder: Path, text: str, name: str = "tide.toml") -> str:
     path = folder / name
     path.write_text(text, encoding="utf-8")
@@ -34,6 +44,25 @@ def written(folder: Path, text: str, name: str = "tide.toml") -> str:
 
 
 # ----------------------------------------------------------------------- without the engine
+
+
+@needs_engine
+def test_models_that_are_missing_are_announced_with_their_size_before_they_are_fetched(
+    tmp_path: Path,
+):
+    nowhere = "http://127.0.0.1:9/"
+    environment = {
+        "VOICECLI_MODELS": str(tmp_path), "https_proxy": nowhere, "HTTPS_PROXY": nowhere,
+        "PIP_INDEX_URL": nowhere, "PIP_RETRIES": "0",
+    }  # fmt: skip
+    script = written(tmp_path, TYPED)
+    with Program("demo", script, "--fast", "--headless", environment=environment) as program:
+        assert program.wait(40) == 7
+        first, *_ = program.complaint.splitlines()
+        assert first.startswith("voicecli: fetching moonshine-tiny-en (")
+        assert f" MB) into {tmp_path}, once" in first
+        assert "cannot fetch" in program.complaint
+        assert "Traceback" not in program.complaint
 
 
 def test_the_list_names_every_script_that_comes_along_with_its_title():
@@ -76,6 +105,18 @@ def test_what_cannot_be_is_told_before_anything_begins(arguments: list[str], tol
     assert code == 2
     assert told in complaint
     assert shown == ""
+
+
+def test_no_demo_writes_into_a_recording(tmp_path: Path):
+    (tmp_path / "events.jsonl").touch()
+    for arguments, told in (
+        (("--record", str(tmp_path)), "is a recording already"),
+        (("--junit", str(tmp_path / "events.jsonl")), "it is a part of a recording"),
+    ):
+        code, _, complaint = ran("tour", "--headless", *arguments)
+        assert code == 2
+        assert told in complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
 
 
 def test_fast_is_for_the_engine_inside():
@@ -243,6 +284,22 @@ def test_ctrl_c_ends_a_fast_demo_before_the_scripts_of_another_engine(tmp_path: 
         program.kill(signal.SIGINT)
         assert program.wait() == 130
         assert "tide" not in program.shown
+
+
+@needs_engine
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_ended_early_leaves_nothing_temporary_behind(tmp_path: Path, number: int):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    arguments = ("--fast", "--headless", "--svg", str(tmp_path / "demo.svg"))
+    with Program(
+        "demo", written(tmp_path, TYPED), *arguments, environment={"TMPDIR": str(temporary)}
+    ) as program:
+        until(lambda: any(temporary.glob("voicecli*")))
+        program.kill(number)
+        # 0: it was through before the signal came.
+        assert program.wait() in (0, 130), program.complaint
+    assert list(temporary.glob("voicecli*")) == []
 
 
 @needs_engine

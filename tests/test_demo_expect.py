@@ -234,12 +234,12 @@ def test_the_end_of_the_script_is_about_the_whole_talk() -> None:
     end = 'user = ["tide", "stop"]\nheard = ["moon", "all right"]\nturns = 2\ninterrupted = true\n'
     verdicts = judged_cut("turns = 1", "turns = 1", end)[2:]
     assert [(one.passed, one.step, str(one.place)) for one in verdicts] == [
-        (True, None, "it.toml:12"),
-        (True, None, "it.toml:12"),
-        (False, None, "it.toml:12"),
-        (True, None, "it.toml:12"),
-        (True, None, "it.toml:12"),
-        (True, None, "it.toml:12"),
+        (True, None, "it.toml:13"),
+        (True, None, "it.toml:13"),
+        (False, None, "it.toml:14"),
+        (True, None, "it.toml:14"),
+        (True, None, "it.toml:15"),
+        (True, None, "it.toml:16"),
     ]
     assert verdicts[2].came == "the user heard 'The tide comes in because All right.'"
 

@@ -222,6 +222,19 @@ def test_each_expectation_is_understood_in_a_step_and_at_the_end(
     assert [step.verb for step in script.at_end] == [Expect(tuple(clauses))]
 
 
+def test_each_clause_of_an_expectation_knows_its_own_line() -> None:
+    script = read(
+        "[[step]]\nsay = 'Hi.'\n[[step]]\nexpect.turns = 1\n\nexpect.heard.contains = [\n"
+        "  'sea',\n  'tide',\n]\nexpect.heard.absent = 'sun'\n"
+        "[expect]\nno_errors = true\nsession.voice = 'marin'\n"
+    )
+    lines = []
+    for step in (script.steps[1], *script.at_end):
+        assert isinstance(step.verb, Expect)
+        lines.append([place.line for _, place in step.verb.placed(step.place)])
+    assert lines == [[4, 7, 8, 10], [12, 13]]
+
+
 def test_steps_know_where_they_stand_and_how_to_be_called() -> None:
     script = read('# Once.\n[[step]]\nsay = "Hi."\n\n[[step]]\n# Then.\nwait.seconds = 2\n')
     places = [(step.place, step.text) for step in script.steps]
@@ -401,6 +414,9 @@ SAY = f"[[step]]\n{QUESTION}\n"
         (SAY + "[[step]]\n", "it.toml:3: step 2: does nothing", "say, type"),
         ("step = ['say']\n", "it.toml:1: step 1: 'say' is no table", "it is a table"),
         # Values.
+        ("[[step]]\n\nsay = '" + "a" * 4001 + "'\n",
+         "it.toml:3: step 1: say: is 4001 characters long, and the local voice takes 4000",
+         "more than one step"),
         ("[[step]]\nsay = 3\n", "it.toml:2: step 1: say: 3 is no text", "in quotes"),
         ("[[step]]\nsay = ' '\n", "it.toml:2: step 1: say: there is nothing in the text", ""),
         ("[[step]]\nsay = '?!'\n", "it.toml:2: step 1: say: there is nothing to speak in '?!'", ""),

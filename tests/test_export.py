@@ -133,6 +133,17 @@ def test_files_are_never_written_over_unless_that_is_wanted(export, tmp_path):
     assert (tmp_path / "a.md").read_text().startswith("# made")
 
 
+@pytest.mark.parametrize("name", ["user.pcm", "assistant.pcm", "events.jsonl", "link"])
+def test_a_recording_is_never_written_over(export, tmp_path, name):
+    own = Maker(tmp_path / "own").talk(3.0, [Exchange(1.0, 1000)])
+    (own / "link").symlink_to(own / "user.pcm")
+    before = {path: path.read_bytes() for path in own.iterdir()}
+    for to in (f"own/{name}", str(own / name)):
+        done = export("--format", "wav", "--to", to, "--force", code=6, recording=own)
+        assert b"is a part of a recording" in done.stderr
+    assert {path: path.read_bytes() for path in own.iterdir()} == before
+
+
 def test_nothing_is_made_when_not_all_of_it_can_be(export, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "made.vtt").touch()
@@ -177,7 +188,7 @@ def test_without_the_library_for_flac_everything_else_is_still_made(made, export
 
     refused = run("--format", "flac")
     assert refused.returncode == 2
-    assert "pip install 'voicecli[flac]'" in refused.stderr
+    assert 'pip install "voicecli[flac]"' in refused.stderr
     done = run("--all", "out")
     assert done.returncode == 0, done.stderr
     assert "left out flac" in done.stderr

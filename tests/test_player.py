@@ -22,10 +22,12 @@ from voicecli.audio.playback import Drained, Finished, Heard, Playout
 from voicecli.audio.ports import Failed, SpeakerReport
 from voicecli.recording.files import Recording
 from voicecli.recording.format import EVENTS_FILE
-from voicecli.recording.heard import Piece
+from voicecli.recording.heard import LATEST_S, Piece
 from voicecli.recording.playing.ending import SUDDENLY, ending_of
 from voicecli.recording.playing.outlets import SilentOutlet, SpeakerOutlet
-from voicecli.recording.playing.player import Player, Shown, Wanted
+from voicecli.recording.playing.pace import Idle
+from voicecli.recording.playing.places import BEGINNING
+from voicecli.recording.playing.player import Ahead, Player, Shown, Wanted
 from voicecli.recording.playing.room import Room
 from voicecli.recording.shapes import DAMAGED_LINES
 
@@ -561,3 +563,28 @@ def test_going_anywhere_reads_only_what_is_near(ten_minutes: Path) -> None:
             player.tick()
             assert min(read) > at - 40
             assert len(read) < 7000
+
+
+def test_what_the_reader_ahead_says_it_knows_is_what_will_be_heard(taped: Taped) -> None:
+    def reader() -> Ahead:
+        recording = Recording.open(taped.path)
+        OPENED.append(recording)
+        return Ahead(recording, BEGINNING, 0.0, Idle(), with_sound=True, only=None)
+
+    def sound(ahead: Ahead, until_s: float) -> bytes:
+        step = WIRE_RATE_HZ // 10
+        return b"".join(
+            ahead.room.mixed(at, step) for at in range(0, round(until_s * WIRE_RATE_HZ), step)
+        )
+
+    whole = reader()
+    whole.read_until(float("inf"))
+    assert whole.known_s == float("inf")
+    everything = sound(whole, 12)
+    for at in (3.1, 6.0, 11.0):
+        ahead = reader()
+        ahead.read_until(at)
+        # As late as a report of the speaker may come, and no later: else playing waits for nothing.
+        assert ahead.known_s == pytest.approx(at - LATEST_S, abs=0.03)
+        known = sound(ahead, ahead.known_s - 0.1)
+        assert known == everything[: len(known)]

@@ -34,6 +34,18 @@ def written(folder: Path) -> tuple[bytes, bytes, bytes]:
     return events, user, assistant
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are open")
+def test_a_folder_that_was_renamed_is_found_or_not_named(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "old", "assistant.pcm")
+    assert writer.place() == tmp_path / "old"
+    (tmp_path / "old").rename(tmp_path / "new")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "events.jsonl").touch()
+    named = tmp_path / "new" if sys.platform == "linux" else None
+    assert writer.place() == named
+    writer.close()
+
+
 def test_what_is_written_is_there_after_close(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "a" / "r", "assistant.pcm")
     assert writer.is_recording

@@ -82,7 +82,7 @@ def test_frames_say_what_was_sent_and_where_it_lies() -> None:
 
     sound = Sound(960, 960)
     nowhere = (None, None)
-    for voice, near in ((True, Near.NOTHING), (False, Near.VOICE), (True, Near.HUMMED)):
+    for voice, near in [(voice, near) for voice in (True, False) for near in Near]:
         for sent, where in (nowhere, (b"xy", None), (b"xy", sound)):
             text = frame_line(0, voice=voice, near=near, sent=sent, sound=where)
             assert back(text) == (voice, near, sent is not None, where)

@@ -146,6 +146,19 @@ def test_a_place_that_cannot_be_made_ends_before_the_talk(tmp_path: Path) -> Non
         assert "Traceback" not in program.complaint
 
 
+def test_no_recording_is_made_inside_of_another_one(tmp_path: Path) -> None:
+    (tmp_path / "monday").mkdir()
+    (tmp_path / "monday" / "events.jsonl").touch()
+    with (
+        ScriptedServer() as server,
+        spoken("--server", server.url, "--record", str(tmp_path / "monday")) as program,
+    ):
+        assert program.wait() == 2
+        assert "is a recording already" in program.complaint
+        assert "monday-2" in program.complaint
+    assert [path.name for path in (tmp_path / "monday").iterdir()] == ["events.jsonl"]
+
+
 def test_no_key_gets_into_a_recording(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
 

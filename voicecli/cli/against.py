@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from voicecli.cli.expectations import expected_of, load_expectations, unmet
+from voicecli.cli.talks import INTERRUPTED, LINGER_S, Stage, check_jobs, delivery
 from voicecli.errors import ConfigError, VoicecliError
+from voicecli.ui.lines import NoScreen
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -20,21 +22,14 @@ if TYPE_CHECKING:
     from voicecli.cli.wiring import Connect, Plan
     from voicecli.config import BargeIn, Config, Destination, Effective, Local
     from voicecli.demo.steps import Script
-    from voicecli.inputs import Input
     from voicecli.protocol.settings import SessionSettings
     from voicecli.recording.files import Recording
     from voicecli.recording.format import Header
     from voicecli.recording.rerun.rerun import Rerun, Tally
     from voicecli.recording.rerun.turns import User
-    from voicecli.reports import Report
-    from voicecli.session import Screen, Session
+    from voicecli.session import Screen
 
-MOST_JOBS: Final = 32
-LINGER_S: Final = 1.0
-"After the last answer: how long the talk goes on, for what comes late."
 _PIPE_WIDTH: Final = 200
-INTERRUPTED: Final = 130
-"The exit code after Ctrl-C, as shells have it."
 
 
 def run_against(
@@ -115,8 +110,7 @@ def run_against(
 def _check(recordings: Sequence[Path], timing: str, jobs: int, speaker: str | None) -> None:
     if timing not in ("turns", "original"):
         raise ConfigError(f"--timing {timing!r} is not known", "it is turns or original")
-    if not 1 <= jobs <= MOST_JOBS:
-        raise ConfigError(f"--jobs {jobs} is out of range", f"it is 1 to {MOST_JOBS}")
+    check_jobs(jobs)
     if speaker not in (None, "none") and len(recordings) > 1:
         raise ConfigError(
             "--speaker plays one recording, and there are several", "name one, or leave it out"
@@ -155,8 +149,8 @@ def _company(effective: Effective, *, timing: str, folder: str) -> Company:
     import os
 
     from voicecli import config as configuration
+    from voicecli.cli.recording import directory_for
     from voicecli.connection import url_with_model
-    from voicecli.recording.files import default_directory
 
     target = configuration.destination(effective.config)
     target.headers(os.environ)
@@ -172,27 +166,13 @@ def _company(effective: Effective, *, timing: str, folder: str) -> Company:
         effective=effective,
         target=target,
         local=local,
-        folder=Path(kept).expanduser() if kept else default_directory(),
+        folder=directory_for(kept),
         names_server=not folder,
         at_recorded_times=timing == "original",
     )
 
 
 # --------------------------------------------------------------------------------- all of the talks
-
-
-@dataclass
-class _Stage:
-    """The talks that run, and whether more of them may begin."""
-
-    sessions: set[Session] = field(default_factory=set)
-    is_stopped: bool = False
-
-    def stop(self) -> None:
-        """Ctrl-C: end every talk in good order."""
-        self.is_stopped = True
-        for session in list(self.sessions):
-            session.quit()
 
 
 async def _run_all(
@@ -209,7 +189,7 @@ async def _run_all(
 
     runs: dict[Path, Rerun] = {}
     waiting = iter(recordings)
-    stage = _Stage()
+    stage = Stage()
     begun_at = time.monotonic()
 
     async def work(connect: Connect, bar: _Bar) -> None:
@@ -235,7 +215,7 @@ async def _run_one(
     company: Company,
     path: Path,
     connect: Connect,
-    stage: _Stage,
+    stage: Stage,
     bar: _Bar,
     *,
     shows_talk: bool,
@@ -314,7 +294,7 @@ class _Talk:
         )
 
     async def hold(
-        self, connect: Connect, screen: Screen, stage: _Stage, on_progress: Callable[[], None]
+        self, connect: Connect, screen: Screen, stage: Stage, on_progress: Callable[[], None]
     ) -> None:
         """Talk until all was said and heard.
 
@@ -349,7 +329,7 @@ class _Talk:
             )
             observers = (self._tally, self._witness, director)
             session = new_session(plan, conversation, connection, audio, screen, stack, observers)
-            deliver_in = _delivery(session)
+            deliver_in = delivery(session)
             self._played = director.played
             stage.sessions.add(session)
             try:
@@ -380,16 +360,6 @@ class _Talk:
             if script is None
             else tuple(unmet(script, self._witness, self._played, is_fast=is_fast)),
         )
-
-
-def _delivery(session: Session) -> Callable[[float, Input], None]:
-    """Puts an input into the session later: a step is no place for another one."""
-    loop = asyncio.get_running_loop()
-
-    def deliver_in(delay_s: float, an_input: Input) -> None:
-        loop.call_later(delay_s, session.deliver, an_input)
-
-    return deliver_in
 
 
 def settings_for(header: Header, effective: Effective) -> SessionSettings:
@@ -452,20 +422,6 @@ _SETTINGS: Final[Mapping[str, str]] = {
 # ----------------------------------------------------------------------------- what is to be seen
 
 
-class _NoScreen:
-    """A talk that nobody watches."""
-
-    wants_drawing = False
-
-    async def start(self, deliver: Callable[[Input], None]) -> None: ...
-
-    def tell(self, report: Report, at: float) -> None: ...
-
-    def draw(self, conversation: object, meters: object) -> None: ...
-
-    async def close(self) -> None: ...
-
-
 def _is_drawable() -> bool:
     import os
 
@@ -476,7 +432,7 @@ def _is_drawable() -> bool:
 
 def _screen(*, shows_talk: bool) -> Screen:
     if not shows_talk:
-        return _NoScreen()
+        return NoScreen()
     from voicecli.ui.screen import TerminalScreen
 
     return TerminalScreen()

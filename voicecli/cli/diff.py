@@ -81,7 +81,7 @@ def _read_prices(path: Path) -> dict[str, Prices]:
     from voicecli.recording.shelf.prices import prices_from
 
     try:
-        tables = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.expanduser().read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeError, tomllib.TOMLDecodeError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise ConfigError(f"cannot read the prices in {str(path)!r}: {reason}") from exc

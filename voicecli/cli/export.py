@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,12 +115,13 @@ def export_command(
     Text and subtitles (md, txt, json, srt, vtt) go to stdout, the rest to files named after the
     recording, in the current folder.
     """
+    from voicecli.cli.signals import end_like_an_interrupt
     from voicecli.recording.export.files import Followed, make_folder
     from voicecli.recording.shelf.library import find
 
     _check_options(only=only, mono=mono, fixture=fixture, others=(keep_audio, from_turn, to_turn))
     path = find(recording, library()).absolute()
-    _end_like_an_interrupt()
+    end_like_an_interrupt()
     with Followed.open(path) as opened:
         assert isinstance(opened, Followed)
         looks = Looks(_layout(only, mono=mono), columns, rows)
@@ -386,11 +386,3 @@ def _progress(recording: Followed, label: str | None) -> Iterator[None]:
 
 def _nothing(_: float) -> None:
     pass
-
-
-def _end_like_an_interrupt() -> None:
-    """SIGTERM and a closed terminal end the work as Ctrl-C does: nothing half made is left."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            signal.signal(number, signal.default_int_handler)

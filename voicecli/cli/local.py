@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import typer
 
-from voicecli.cli.stages import is_url, options
+from voicecli.cli.stages import check_addresses, is_url, options, unreachable
 from voicecli.config import Local
 from voicecli.errors import ConfigError
 
@@ -20,23 +20,26 @@ EARS = "moonshine-tiny-en"
 def prepare_models(local: Local) -> Local:
     """Fetch what is missing, asking at a terminal which mind it shall be.
 
+    Warns of stages at a URL that cannot be reached now; they may come later.
+
     Returns:
         The settings with the mind decided.
 
     Raises:
-        ConfigError: what the engine runs on is not installed.
+        ConfigError: what the engine runs on is not installed, or a URL cannot be one.
         ModelError: weights cannot be fetched.
     """
     for module, server in (("onnxruntime", local.ears), ("hibari", local.voices)):
         if not server and importlib.util.find_spec(module) is None:
             raise ConfigError(
                 "the embedded engine is not installed",
-                "install it with: pip install 'voicecli[local]' (or name a server: --server)",
+                'install it with: pip install "voicecli[local]" (or name a server: --server)',
             )
     from voicecli.cli.models import pull_models
     from voicecli.engine.minds.mind import TIERS
     from voicecli.engine.store import ModelStore
 
+    check_addresses(local)
     known = ("auto", "rules", *TIERS)
     if local.mind not in known and not is_url(local.mind):
         raise ConfigError(
@@ -50,8 +53,42 @@ def prepare_models(local: Local) -> Local:
     needed = [*([] if local.ears else [EARS]), *([TIERS[mind]] if mind in TIERS else [])]
     missing = [name for name in needed if not store.is_present(name)]
     if missing:
+        from voicecli.ui.amounts import size
+
+        amount = size(sum(store.model(name).bytes for name in missing))
+        what = ", ".join(missing)
+        typer.echo(f"voicecli: fetching {what} ({amount}) into {store.root}, once", err=True)
         pull_models(store, missing, to_stderr=True)
+    for problem in unreachable(local):
+        typer.echo(f"warning: {problem}", err=True)
     return msgspec.structs.replace(local, mind=mind)
+
+
+def missing_hints(local: Local, *, semantic: bool, language: str) -> list[str]:
+    """What the embedded engine will do worse than was asked for, and the command that helps.
+
+    Args:
+        local: its settings.
+        semantic: whether turns shall end when they sound finished.
+        language: what is spoken, as ISO 639-1; empty: unknown.
+    """
+    from voicecli.engine.ears import judge, whisper
+    from voicecli.engine.ears.ears import ENGLISH
+    from voicecli.engine.store import ModelStore
+
+    store, hints = ModelStore(), []
+    if semantic and not store.is_present(judge.MODEL):
+        hints.append(
+            "the model that hears when you are done is not here, so a fixed silence ends your "
+            f"turns; fetch it with: voicecli models pull {judge.MODEL}"
+        )
+    spoken = language.replace("_", "-").partition("-")[0].lower()
+    if spoken not in ENGLISH and not local.ears and not store.is_present(whisper.MODEL):
+        hints.append(
+            f"the ears that are here do not understand the language {language!r}, only English; "
+            f"fetch others with: voicecli models pull {whisper.MODEL}"
+        )
+    return hints
 
 
 def _choose_mind(store: object) -> str:

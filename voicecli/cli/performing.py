@@ -7,11 +7,12 @@ import itertools
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from voicecli.cli.signals import EndingSignals
+from voicecli.cli.talks import Stage, delivery
 from voicecli.demo.outcome import Log, Outcome, Part
 from voicecli.demo.run import Hands, Performance
 from voicecli.errors import AudioDeviceError, VoicecliError
@@ -23,12 +24,8 @@ if TYPE_CHECKING:
     from voicecli.config import Local
     from voicecli.demo.expect import Verdict
     from voicecli.demo.steps import Script
-    from voicecli.inputs import Input
     from voicecli.protocol.objects import JsonDict
-    from voicecli.session import Link, Screen, Session
-
-LINGER_S: Final = 1.0
-"After the last answer: how long the talk goes on, for what comes late."
+    from voicecli.session import Link, Screen
 
 Changes: TypeAlias = "Callable[[Mapping[str, object]], JsonDict]"
 
@@ -102,20 +99,6 @@ class Servers:
         return await asyncio.shield(self._urls[plan.local])
 
 
-@dataclass
-class _Stage:
-    """The talks that run, and whether more of them may begin."""
-
-    sessions: set[Session] = field(default_factory=set)
-    is_stopped: bool = False
-
-    def stop(self) -> None:
-        """Ctrl-C: end every talk in good order."""
-        self.is_stopped = True
-        for session in list(self.sessions):
-            session.quit()
-
-
 async def play_all(plays: Sequence[Play], way: Way) -> list[Outcome]:
     """Every play as often as it is to be played; those that were begun, in order."""
     async with AsyncExitStack() as stack:
@@ -129,7 +112,7 @@ async def play_with(
     numbered = [(run, play) for run in range(1, way.repeat + 1) for play in plays]
     outcomes: dict[int, Outcome] = {}
     waiting = iter(enumerate(numbered))
-    stage = _Stage()
+    stage = Stage()
     total = sum(play.steps for _, play in numbered)
 
     async def work(bar: _Bar) -> None:
@@ -153,7 +136,7 @@ async def _play(
     run: int,
     way: Way,
     connect: Connect,
-    stage: _Stage,
+    stage: Stage,
     bar: _Bar,
     is_real_time: bool,
 ) -> Outcome:
@@ -181,7 +164,7 @@ class _Talk:
         self.was_left = False
         "By whoever sits here."
 
-    async def hold(self, connect: Connect, stage: _Stage, on_progress: Callable[[], None]) -> Part:
+    async def hold(self, connect: Connect, stage: Stage, on_progress: Callable[[], None]) -> Part:
         """Play it; whatever goes wrong is in what is given back."""
         failure = ""
         error: VoicecliError | None = None
@@ -208,7 +191,7 @@ class _Talk:
             script.source, script.title, tuple(verdicts), self._log, failure, recording, error
         )
 
-    async def _hold(self, connect: Connect, stage: _Stage, on_progress: Callable[[], None]) -> None:
+    async def _hold(self, connect: Connect, stage: Stage, on_progress: Callable[[], None]) -> None:
         from voicecli.audio.scripted import ScriptedMicrophone
         from voicecli.cli.edges import open_audio
         from voicecli.cli.wiring import new_conversation, new_session
@@ -238,7 +221,7 @@ class _Talk:
             )
             observers = (self._log, performance)
             session = new_session(plan, conversation, connection, audio, screen, stack, observers)
-            deliver_in = _delivery(session)
+            deliver_in = delivery(session)
             stage.sessions.add(session)
             try:
                 if not stage.is_stopped:
@@ -294,16 +277,6 @@ async def _open_monitor(plan: Plan, stack: AsyncExitStack) -> Callable[[bytes], 
         speaker.finish("user", number)
 
     return say
-
-
-def _delivery(session: Session) -> Callable[[float, Input], None]:
-    """Puts an input into the session later: a step is no place for another one."""
-    loop = asyncio.get_running_loop()
-
-    def deliver_in(delay_s: float, an_input: Input) -> None:
-        loop.call_later(delay_s, session.deliver, an_input)
-
-    return deliver_in
 
 
 # ------------------------------------------------------------------------------------ how far it is

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -121,11 +120,14 @@ def _make_gif(film: bytes, path: Path) -> None:
     Raises:
         VoicecliError: it could not.
     """
-    with tempfile.TemporaryDirectory(prefix="voicecli") as folder:
-        cast = Path(folder) / "demo.cast"
+    from voicecli.cli.showing import temporary_folder
+
+    with temporary_folder() as folder:
+        cast = folder / "demo.cast"
         cast.write_bytes(film)
         command = [find_gif_maker(), "--quiet", str(cast), str(path.expanduser())]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        told = (lines or ["it did not say why"])[-1]
         raise VoicecliError(f"agg could not make {str(path)!r}: {told}")

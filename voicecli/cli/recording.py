@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voicecli import __version__
+from voicecli.errors import ConfigError
 
 if TYPE_CHECKING:
     from voicecli.config import Config, Destination
@@ -25,13 +26,34 @@ def place_for(wanted: str, now: datetime) -> Path:
         wanted: a new folder; a folder that is there gets a recording of this moment's name inside
             of it, and so does the usual place when this is empty.
         now: in local time.
-    """
-    from voicecli.recording.files import default_directory
 
-    place = Path(wanted).expanduser() if wanted else default_directory()
+    Raises:
+        ConfigError: the folder is a recording itself.
+    """
+    place = directory_for(wanted)
     if wanted and not place.is_dir():
         return place
     return free_place(place / now.strftime("%Y-%m-%d-%H%M%S"))
+
+
+def directory_for(wanted: str) -> Path:
+    """The place that is named for recordings, or the usual one when this is empty.
+
+    Raises:
+        ConfigError: it is a recording itself, which would get another one inside of it.
+    """
+    from voicecli.recording.files import default_directory
+    from voicecli.recording.shelf.library import is_recording
+
+    if not wanted:
+        return default_directory()
+    place = Path(wanted).expanduser()
+    if is_recording(place):
+        raise ConfigError(
+            f"{wanted!r} is a recording already",
+            f"name a new one, as {str(free_place(place))!r}, or a folder to record into",
+        )
+    return place
 
 
 def free_place(path: Path) -> Path:
@@ -98,6 +120,8 @@ class Recording:
     def close(self, *, is_announced: bool = True) -> None:
         """Write the rest, and say where the recording is."""
         was_on = self.is_on
+        place = self._writer.place() if was_on else None
         self._writer.close()
         if was_on and is_announced:
-            sys.stderr.write(f"voicecli: recorded to {self._writer.path}\n")
+            told = f"recorded to {place}" if place else "recorded; its folder was moved meanwhile"
+            sys.stderr.write(f"voicecli: {told}\n")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from voicecli.cli.talks import INTERRUPTED, check_jobs
 from voicecli.errors import AudioDeviceError, ConfigError, VoicecliError
 
 if TYPE_CHECKING:
@@ -22,10 +25,7 @@ if TYPE_CHECKING:
     from voicecli.demo.outcome import Outcome
     from voicecli.session import Screen
 
-MOST_JOBS: Final = 32
 MOST_RUNS: Final = 10_000
-INTERRUPTED: Final = 130
-"The exit code after Ctrl-C, as shells have it."
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,15 @@ class Show:
         Raises:
             VoicecliError: nothing could be played, or a file could not be written.
         """
+        from voicecli.cli.signals import end_like_an_interrupt
+
+        end_like_an_interrupt()
         self._check()
         plays = self._plays()
         with ExitStack() as stack:
             folder = None
             if self.pictures.are_wanted and self.record is None:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voicecli")))
+                folder = stack.enter_context(temporary_folder())
             if self.is_heard and self._uses_device(plays):
                 from voicecli.audio.devices import quiet_stderr
 
@@ -88,8 +91,7 @@ class Show:
             return self._tell(outcomes, seconds, len(plays) * self.repeat)
 
     def _check(self) -> None:
-        if not 1 <= self.jobs <= MOST_JOBS:
-            raise ConfigError(f"--jobs {self.jobs} is out of range", f"it is 1 to {MOST_JOBS}")
+        check_jobs(self.jobs)
         if not 1 <= self.repeat <= MOST_RUNS:
             raise ConfigError(f"--repeat {self.repeat} is out of range", f"it is 1 to {MOST_RUNS}")
         if not self.is_alone:
@@ -97,6 +99,10 @@ class Show:
                 raise ConfigError("--speaker plays one script once", "leave it out")
             if self.pictures.are_wanted:
                 raise ConfigError("a picture shows one script, played once", "name one")
+        if self.record is not None:
+            from voicecli.cli.recording import directory_for
+
+            directory_for(self.record)
         if self.pictures.gif is not None:
             from voicecli.cli.picture import find_gif_maker
 
@@ -273,11 +279,13 @@ def _places(wanted: str) -> Callable[[Piece, str], Path]:
     """Where each talk is recorded.
 
     A new path is for the first one, as in `talk`; all others lie beside or in it.
-    """
-    from voicecli.cli.recording import free_place
-    from voicecli.recording.files import default_directory
 
-    place = Path(wanted).expanduser() if wanted else default_directory()
+    Raises:
+        ConfigError: the place is a recording itself.
+    """
+    from voicecli.cli.recording import directory_for, free_place
+
+    place = directory_for(wanted)
     is_folder = not wanted or place.is_dir()
 
     def place_for(piece: Piece, name: str) -> Path:
@@ -287,6 +295,21 @@ def _places(wanted: str) -> Callable[[Piece, str], Path]:
         return free_place(place / f"{stamp}{name}")
 
     return place_for
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder, private to the user, that goes away with the block.
+
+    Like `tempfile.TemporaryDirectory`, but an interrupt leaves it behind at no moment: it is to be
+    removed before it is there.
+    """
+    folder = Path(tempfile.gettempdir(), f"voicecli-{secrets.token_hex(8)}")
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 # -------------------------------------------------------------------------------- telling of it
@@ -388,9 +411,15 @@ def _check_place(path: Path) -> None:
     Raises:
         ConfigError: it cannot.
     """
+    from voicecli.recording.shelf.library import is_part_of_recording
+
     place = path.expanduser()
     if place.is_dir():
         raise ConfigError(f"cannot write {str(path)!r}: it is a folder", "name a file")
+    if is_part_of_recording(place):
+        raise ConfigError(
+            f"cannot write {str(path)!r}: it is a part of a recording", "name another place"
+        )
     if not os.access(place if place.exists() else place.parent, os.W_OK):
         raise ConfigError(
             f"cannot write {str(path)!r}: its folder is not there, or not to be written",

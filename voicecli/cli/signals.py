@@ -43,3 +43,20 @@ class EndingSignals:
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+
+
+def end_like_an_interrupt() -> None:
+    """From now on SIGTERM and a closed terminal end the work as Ctrl-C does.
+
+    Without that they end the process at once, and what is half made or temporary is left behind.
+    """
+    for number in _ENDING_SIGNALS:
+        if number != signal.SIGINT:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    interrupt = signal.getsignal(signal.SIGINT)
+    # Shells let what runs in the background ignore Ctrl-C, but not this.
+    handler = interrupt if callable(interrupt) else signal.default_int_handler
+    handler(signal.SIGINT, frame)

@@ -79,17 +79,17 @@ def _judged(step: Step, place: int | None, facts: Facts) -> Iterator[Verdict]:
     if not isinstance(step.verb, Expect):
         return
     exchange = facts.exchange(place)
-    for clause in step.verb.clauses:
+    for clause, where in step.verb.placed(step.place):
         wanted = sentence(clause)
         if not exchange.was_begun:
             why = f": {facts.ended_by}" if facts.ended_by else ""
-            yield Verdict(step.place, place, wanted, False, f"the talk did not come so far{why}")
+            yield Verdict(where, place, wanted, False, f"the talk did not come so far{why}")
         elif isinstance(clause, AnsweredWithin) and not facts.is_real_time:
             came = "not judged: time is not real here"
-            yield Verdict(step.place, place, wanted, True, came, is_skipped=True)
+            yield Verdict(where, place, wanted, True, came, is_skipped=True)
         else:
             passed, came = _JUDGES[type(clause)](clause, exchange)
-            yield Verdict(step.place, place, wanted, passed, came)
+            yield Verdict(where, place, wanted, passed, came)
 
 
 # ------------------------------------------------------------------------------ what is expected

@@ -60,7 +60,7 @@ class Folder:
             ConfigError: it cannot be read.
         """
         try:
-            return Path(path).read_text(encoding="utf-8")
+            return Path(path).read_text(encoding="utf-8-sig")
         except FileNotFoundError as exc:
             raise ConfigError(
                 f"there is no script {path!r}", "`voicecli demo --list` names those that are here"

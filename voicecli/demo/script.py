@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from voicecli.demo.clauses import Confirmed, WordErrors
 from voicecli.demo.exchanges import acts_of, is_held_after, spoken_at_all, spoken_in
-from voicecli.demo.expecting import clauses_of
+from voicecli.demo.expecting import expected_by
 from voicecli.demo.settings import SettingsCheck, read_session
 from voicecli.demo.steps import (
     Expect,
@@ -187,7 +187,7 @@ class _Reading:
         for root in roots:
             if "expect" in root:
                 node = root["expect"]
-                yield Step(node.place, Expect(clauses_of(node)), "expect at the end")
+                yield Step(node.place, expected_by(node), "expect at the end")
 
     @property
     def _world(self) -> World:
@@ -254,11 +254,12 @@ _MANUAL: Final = 'turn it on: [session] vad.mode = "none"'
 def _check_confirmed(steps: Sequence[Step], check: SettingsCheck) -> None:
     """See that what a server is to confirm can be confirmed."""
     for step in steps:
-        for clause in step.verb.clauses if isinstance(step.verb, Expect) else ():
+        placed = step.verb.placed(step.place) if isinstance(step.verb, Expect) else ()
+        for clause, place in placed:
             problem = check(clause.key, clause.value) if isinstance(clause, Confirmed) else None
             if isinstance(clause, Confirmed) and problem is not None:
                 message, hint = problem
-                raise ConfigError(f"{step.place}: expect.session.{clause.key}: {message}", hint)
+                raise ConfigError(f"{place}: expect.session.{clause.key}: {message}", hint)
 
 
 def _check_references(steps: Sequence[Step], at_end: Sequence[Step]) -> None:
@@ -272,10 +273,9 @@ def _check_references(steps: Sequence[Step], at_end: Sequence[Step]) -> None:
     ]:
         if not isinstance(step.verb, Expect):
             continue
-        for clause in step.verb.clauses:
+        for clause, place in step.verb.placed(step.place):
             if isinstance(clause, WordErrors) and not clause.text and not reference:
                 raise ConfigError(
-                    f"{step.place}: expect.user.wer_at_most: "
-                    "the script does not tell what is said here",
+                    f"{place}: expect.user.wer_at_most: the script does not tell what is said here",
                     "give it beside the wav or the recording, or beside wer_at_most: text = …",
                 )

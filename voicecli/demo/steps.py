@@ -8,7 +8,7 @@ exchange that it stands in, or about the whole talk. docs/demos.md describes the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -230,6 +230,12 @@ class Expect:
     """What is to be true of the exchange that this stands in, or of the whole talk."""
 
     clauses: tuple[Clause, ...]
+    places: tuple[Place, ...] = field(default=(), compare=False)
+    "Where each of the clauses stands; empty: where the step does."
+
+    def placed(self, step: Place) -> Iterator[tuple[Clause, Place]]:
+        """Each clause and where it stands; `step` is where the whole of it does."""
+        return zip(self.clauses, self.places or (step,) * len(self.clauses), strict=True)
 
 
 Verb: TypeAlias = (

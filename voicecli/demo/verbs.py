@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias, get_args
 
-from voicecli.demo.expecting import clauses_of
+from voicecli.demo.expecting import expected_by
 from voicecli.demo.settings import SettingsCheck, flat, read_changes
 from voicecli.demo.steps import (
     PATIENCE_S,
@@ -47,6 +47,8 @@ from voicecli.demo.words import words_of
 _MOST_S: Final = 3600
 _MOST_MS: Final = 600_000
 _MOST: Final = 1000
+_MOST_SPOKEN: Final = 4000
+"Characters: four minutes. What a sentence costs to make grows faster than the sentence."
 _STATES: Final[tuple[State, ...]] = get_args(State)
 _KEYS: Final[tuple[Key, ...]] = get_args(Key)
 _NOISES: Final[tuple[NoiseKind, ...]] = get_args(NoiseKind)
@@ -127,7 +129,7 @@ def read_voice(node: Node, world: World) -> str:
 
 def _speech(node: Node, world: World) -> Speech:
     if not node.is_table:
-        return Words(_speakable(node))
+        return Words(_for_the_voice(node))
     node.table("text", "voice", "wav", "recording", "turn")
     source = node.one_of([key for key in ("wav", "recording") if key in node] or ["text"], _SILENT)
     if "voice" in node and source.name != "text":
@@ -142,6 +144,7 @@ def _speech(node: Node, world: World) -> Speech:
             if "turn" not in node:
                 raise node.wrong("does not tell which turn of the recording", "give it: turn = 1")
             return RecordedSpeech(source.text(), node["turn"].whole(1, _MOST), text)
+    _for_the_voice(node["text"])
     return Words(text, read_voice(node["voice"], world) if "voice" in node else "")
 
 
@@ -152,6 +155,17 @@ def _speakable(node: Node) -> str:
     text = node.text()
     if not words_of(text):
         raise node.wrong(f"there is nothing to speak in {shortened(text)}")
+    return text
+
+
+def _for_the_voice(node: Node) -> str:
+    """What the local voice is to speak: not so much that making it takes longer than hearing it."""
+    text = _speakable(node)
+    if len(text) > _MOST_SPOKEN:
+        raise node.wrong(
+            f"is {len(text)} characters long, and the local voice takes {_MOST_SPOKEN}",
+            "say it in more than one step",
+        )
     return text
 
 
@@ -300,7 +314,7 @@ def _note(node: Node, _: World) -> Note:
 
 
 def _expect(node: Node, _: World) -> Expect:
-    return Expect(clauses_of(node))
+    return expected_by(node)
 
 
 _Verb: TypeAlias = Callable[[Node, World], Verb]

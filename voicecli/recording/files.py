@@ -6,7 +6,8 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, NamedTuple, Self
@@ -78,7 +79,7 @@ class Writer:
                 _private_file(path / name) for name in (EVENTS_FILE, USER_FILE, assistant_file)
             ]
         except OSError as exc:
-            raise _cannot("write", path, exc) from exc
+            raise cannot("write", path, exc) from exc
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
         self._thread.start()
 
@@ -98,6 +99,22 @@ class Writer:
         if too_much:
             self._fail("the disk does not keep up")
 
+    def place(self) -> Path | None:
+        """Where the folder is now: somebody may have renamed it. None: that cannot be found out.
+
+        For as long as it `is_recording`.
+        """
+        events_fd = self._files[0]
+        with suppress(OSError):
+            if _is_same(self.path / EVENTS_FILE, events_fd):
+                return self.path
+        with suppress(OSError):
+            # Linux tells the name that an open file has now.
+            found = Path(os.readlink(f"/proc/self/fd/{events_fd}"))
+            if _is_same(found, events_fd):
+                return found.parent
+        return None
+
     def close(self) -> None:
         """Write what waits; takes as long as the disk does, two seconds at most."""
         self._is_closed = True
@@ -114,9 +131,9 @@ class Writer:
             events_fd, user_fd, assistant_fd = self._files
             try:
                 if self._failure is None:
-                    _write_all(user_fd, user)
-                    _write_all(assistant_fd, assistant)
-                    _write_all(events_fd, lines)
+                    write_all(partial(os.write, user_fd), user)
+                    write_all(partial(os.write, assistant_fd), assistant)
+                    write_all(partial(os.write, events_fd), lines)
                     self._check_place()
             except OSError as exc:
                 self._fail(exc.strerror or str(exc))
@@ -145,7 +162,7 @@ def make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise _cannot("write", path, exc) from exc
+        raise cannot("write", path, exc) from exc
     try:
         path.mkdir(mode=0o700)
     except FileExistsError as exc:
@@ -153,7 +170,7 @@ def make_folder(path: Path) -> None:
             f"{str(path)!r} is there already", "name another place for the recording"
         ) from exc
     except OSError as exc:
-        raise _cannot("write", path, exc) from exc
+        raise cannot("write", path, exc) from exc
 
 
 def _private_file(path: Path) -> int:
@@ -161,13 +178,19 @@ def _private_file(path: Path) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _write_all(fd: int, content: bytes | bytearray) -> None:
+def _is_same(path: Path, fd: int) -> bool:
+    return os.path.samestat(path.stat(), os.fstat(fd))
+
+
+def write_all(write: Callable[[memoryview], int], content: bytes | bytearray) -> None:
+    """Write all of it, with what may take only a part at a time and tells how much it took."""
     view = memoryview(content)
     while view:
-        view = view[os.write(fd, view) :]
+        view = view[write(view) :]
 
 
-def _cannot(verb: str, path: Path, exc: OSError) -> RecordingError:
+def cannot(verb: str, path: Path, exc: OSError) -> RecordingError:
+    """The error to raise about a file or a folder of a recording."""
     return RecordingError(f"cannot {verb} {str(path)!r}: {exc.strerror or exc}")
 
 
@@ -221,7 +244,7 @@ class Recording:
                 "`voicecli recordings list` shows yours",
             ) from exc
         except OSError as exc:
-            raise _cannot("read", path, exc) from exc
+            raise cannot("read", path, exc) from exc
 
     @property
     def name(self) -> str:
@@ -281,7 +304,7 @@ class Recording:
         try:
             return _opened(self.path / EVENTS_FILE)
         except OSError as exc:
-            raise _cannot("read", self.path, exc) from exc
+            raise cannot("read", self.path, exc) from exc
 
     def user_audio(self, entry: Entry) -> bytes:
         """The frame of a `mic` entry, PCM16 at 24 kHz; empty if it was not sent or not kept."""

@@ -49,6 +49,10 @@ FORMAT: Final = "voicecli-recording"
 
 EVENTS_FILE: Final = "events.jsonl"
 USER_FILE: Final = "user.pcm"
+OWN_FILES: Final = frozenset(
+    {EVENTS_FILE, USER_FILE, "assistant.pcm", "assistant.pcmu", "assistant.pcma", "expect.toml"}
+)
+"All files that a recording has."
 
 Keeps: TypeAlias = Literal["none", "assistant", "both"]
 "Whose audio is kept."
@@ -390,7 +394,7 @@ def frame_of(entry: Entry) -> Frame:
     values = entry.all_values
     signs = int(values[0]) if values else 0
     sound = Sound(values[3], values[4]) if len(values) >= 5 else None
-    near = Near(signs >> 1) if 0 <= signs >> 1 <= Near.HUMMED else Near.NOTHING
+    near = Near(signs >> 1) if 0 <= signs >> 1 <= max(Near) else Near.NOTHING
     return Frame(bool(signs & 1), near, len(values) >= 2, sound)
 
 
@@ -465,3 +469,12 @@ def _input_of(entry: Entry, audio: bytes) -> inputs.Input | None:  # noqa: C901
     kind = _KEYS_BY_NAME.get(values[0])
     made: inputs.Input | None = None if kind is None else kind()
     return made
+
+
+def appended(actions: Sequence[Action]) -> tuple[bytes | None, Sequence[Action]]:
+    """The audio that a frame of the microphone became and that goes out, and the other actions."""
+    if actions and isinstance(actions[0], Send):
+        event = actions[0].event
+        if isinstance(event, InputAudioBufferAppend):
+            return event.audio, actions[1:]
+    return None, actions

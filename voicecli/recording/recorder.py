@@ -17,7 +17,6 @@ from voicecli.audio.pcm import FRAME_MS, SILENT_FRAME
 from voicecli.conversation import Conversation
 from voicecli.protocol.events import (
     ConversationItemCreate,
-    InputAudioBufferAppend,
     InputAudioBufferSpeechStarted,
     MalformedEvent,
     ResponseOutputAudioDelta,
@@ -28,6 +27,7 @@ from voicecli.recording.format import (
     Header,
     Sound,
     action_lines,
+    appended,
     encode_header,
     frame_line,
     input_line,
@@ -115,7 +115,7 @@ class Recorder:
         """Write a frame and its append as one line; gives the other actions."""
         voice = self._conversation.voice_ended_at != self._voice_at
         self._voice_at = self._conversation.voice_ended_at
-        sent, rest = _appended(actions)
+        sent, rest = appended(actions)
         if sent is not None:
             self._sent_ms += FRAME_MS
         sound, kept = None, b""
@@ -180,14 +180,6 @@ class Recorder:
             self._turns += 1
             values = {"turn": self._turns, "by": by, "began_at": round(began_at, 3)}
             self._write([line(at, "mark", "turn", values)])
-
-
-def _appended(actions: Sequence[Action]) -> tuple[bytes | None, Sequence[Action]]:
-    if actions and isinstance(actions[0], Send):
-        event = actions[0].event
-        if isinstance(event, InputAudioBufferAppend):
-            return event.audio, actions[1:]
-    return None, actions
 
 
 def _creates_item(action: Action) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rich.console import Console
@@ -20,7 +20,7 @@ from voicecli.conversation import Conversation
 from voicecli.inputs import MicFrame
 from voicecli.recording.fold import Fold, Source, Step
 from voicecli.recording.format import Entry
-from voicecli.recording.playing.ending import SUDDENLY
+from voicecli.recording.playing.ending import ending_told
 from voicecli.recording.playing.sounding import Sounding
 from voicecli.reports import Report
 from voicecli.ui.meters import DRAW_BUSY_S, DRAW_IDLE_S, SILENCE_DBFS, Meters
@@ -213,15 +213,13 @@ class Film:
         if self._is_over:
             return
         self._is_over = True
-        values = end if isinstance(end, dict) else {"reason": SUDDENLY}
-        self.failed = bool(values.get("error"))
-        self._dropped_frames = int(values.get("dropped_frames", self._dropped_frames))
-        self._underflows = int(values.get("underflows", 0))
+        ending = ending_told(self.at, end)
+        if end is None:
+            ending = replace(ending, dropped_frames=self._dropped_frames)
+        self.failed = bool(ending.error)
+        self._dropped_frames, self._underflows = ending.dropped_frames, ending.underflows
         yield from self._draw(self.at)
-        summary = self._fold.conversation.summary(
-            self.at, str(values.get("reason", "")), self._dropped_frames, self._underflows
-        )
-        yield from self._told(summary, self.at)
+        yield from self._told(Tell(ending.summary(self._fold.conversation)), self.at)
         yield from _shot(self.at, self._terminal.close())
 
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import IO, BinaryIO, Final, NamedTuple
 
 from voicecli.errors import RecordingError
 from voicecli.recording.check import Check
@@ -16,8 +16,9 @@ from voicecli.recording.export.fixture import Fixture, Span, span_of, test_of, w
 from voicecli.recording.export.flac import flac_encoder, flac_library
 from voicecli.recording.export.mixdown import Layout, channels_of, mixdown
 from voicecli.recording.export.riff import HEADER_BYTES, wav_header
-from voicecli.recording.files import Recording
+from voicecli.recording.files import Recording, write_all
 from voicecli.recording.format import EVENTS_FILE, USER_FILE, Entry
+from voicecli.recording.shelf.library import is_part_of_recording
 
 _COMPRESSION: Final = 0.6
 "Of 0 to 1: libFLAC's 5, what its own command line does."
@@ -54,13 +55,17 @@ def write_whole(path: Path, chunks: Iterable[bytes], *, force: bool) -> None:
 
 
 def check_free(path: Path, *, force: bool) -> None:
-    """Refuse to write over a file, unless that is wanted.
+    """Refuse to write over a file, unless that is wanted, and over a recording in any case.
 
     Raises:
         RecordingError: it is there.
     """
     if path.is_dir():
         raise RecordingError(f"{str(path)!r} is a folder", "name a file for the export")
+    if is_part_of_recording(path):
+        raise RecordingError(
+            f"{str(path)!r} is a part of a recording", "name another place for the export"
+        )
     if not force and os.path.lexists(path) and not is_stream(path):
         raise RecordingError(f"{str(path)!r} is there already", "--force writes over it")
 
@@ -78,7 +83,7 @@ def write_stream(path: Path, chunks: Iterable[bytes]) -> None:
     """
     with _told(path), path.open("wb", buffering=0) as stream:
         for chunk in chunks:
-            _write_all(stream, chunk)
+            write_all(stream.write, chunk)
 
 
 def make_folder(path: Path) -> None:
@@ -141,17 +146,11 @@ def write_wav(path: Path, recording: Recording, layout: Layout, *, force: bool) 
         stream.write(wav_header(channels, 0))
         data_bytes = 0
         for block in mixdown(recording, layout):
-            _write_all(stream, block)
+            write_all(stream.write, block)
             data_bytes += len(block)
             stream.seek(0)
             stream.write(wav_header(channels, data_bytes))
             stream.seek(HEADER_BYTES + data_bytes)
-
-
-def _write_all(stream: Any, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[stream.write(view) :]
 
 
 def write_flac(path: Path, recording: Recording, layout: Layout, *, force: bool) -> None:
@@ -167,7 +166,7 @@ def write_flac(path: Path, recording: Recording, layout: Layout, *, force: bool)
         _encode_flac(stream, recording, layout)
 
 
-def _encode_flac(stream: BinaryIO, recording: Recording, layout: Layout) -> None:
+def _encode_flac(stream: IO[bytes], recording: Recording, layout: Layout) -> None:
     date = recording.header.created[:10]
     with flac_encoder(stream, channels_of(layout), _COMPRESSION, recording.name, date) as write:
         for block in mixdown(recording, layout):

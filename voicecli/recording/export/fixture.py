@@ -18,7 +18,7 @@ from msgspec import Raw
 from voicecli.actions import Action, Send
 from voicecli.audio.pcm import FRAME_MS
 from voicecli.errors import RecordingError
-from voicecli.protocol.events import ConversationItemCreate, InputAudioBufferAppend, ResponseCreate
+from voicecli.protocol.events import ConversationItemCreate, ResponseCreate
 from voicecli.recording.export.short_ids import ShortIds
 from voicecli.recording.fold import Fold, Source
 from voicecli.recording.format import (
@@ -27,6 +27,7 @@ from voicecli.recording.format import (
     Header,
     Sound,
     action_lines,
+    appended,
     decode_entry,
     encode_header,
     frame_line,
@@ -238,7 +239,7 @@ class Fixture:
         actions = self._step(line(at, "mic", int(frame_of(entry).voice)))
         voice = self._fold.conversation.voice_ended_at != self._voice_at
         self._voice_at = self._fold.conversation.voice_ended_at
-        sent, rest = _appended(actions)
+        sent, rest = appended(actions)
         keeps = self.header.audio == "both" and sent is not None
         sound = Sound(self._sizes[1], len(self._audio)) if keeps else None
         text = frame_line(at, voice=voice, sent=sent, sound=sound)
@@ -417,14 +418,6 @@ def header_of(header: Header, audio: Any) -> Header:
         settings=header.settings,
         options=header.options,
     )
-
-
-def _appended(actions: Sequence[Action]) -> tuple[bytes | None, Sequence[Action]]:
-    if actions and isinstance(actions[0], Send):
-        event = actions[0].event
-        if isinstance(event, InputAudioBufferAppend):
-            return event.audio, actions[1:]
-    return None, actions
 
 
 def _is_sent(entry: Entry) -> bool:

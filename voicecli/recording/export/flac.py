@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 from voicecli.audio.pcm import WIRE_RATE_HZ
 from voicecli.errors import ConfigError
 
 NO_FLAC: Final = "FLAC needs the package soundfile, which is not installed"
-FLAC_HINT: Final = "pip install 'voicecli[flac]', or export WAV"
+FLAC_HINT: Final = 'pip install "voicecli[flac]", or export WAV'
 
 
 def has_flac() -> bool:
@@ -40,7 +40,7 @@ def flac_library() -> Any:
 
 @contextmanager
 def flac_encoder(
-    stream: BinaryIO, channels: int, compression: float, title: str = "", date: str = ""
+    stream: IO[bytes], channels: int, compression: float, title: str = "", date: str = ""
 ) -> Iterator[Callable[[bytes], None]]:
     """What takes PCM16 at 24 kHz; `stream` is a FLAC file when the block is left, however it is.
 
@@ -83,7 +83,7 @@ def flac_encoder(
 class _Guarded:
     """A stream for a library in C, out of which nothing can be raised: it keeps what went wrong."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self.failure: OSError | None = None
         self.seek = stream.seek
         self.tell = stream.tell

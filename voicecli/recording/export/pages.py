@@ -6,7 +6,7 @@ import tempfile
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 from voicecli.audio.pcm import packed, unpacked
 from voicecli.recording.export.flac import flac_encoder, has_flac
@@ -67,7 +67,7 @@ class _Encoder:
 
 
 @contextmanager
-def _encoder(file: BinaryIO) -> Iterator[tuple[_Encoder, Sound]]:
+def _encoder(file: IO[bytes]) -> Iterator[tuple[_Encoder, Sound]]:
     """An encoder, and the sound that can be read when the block is left."""
     if not has_flac():
         encoder = _Encoder(file.write)
@@ -80,7 +80,7 @@ def _encoder(file: BinaryIO) -> Iterator[tuple[_Encoder, Sound]]:
         yield _Encoder(write), Sound("audio/flac", FLAC_NOTE, _chunks(file))
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     while chunk := file.read(SOUND_CHUNK_BYTES):
         yield chunk

@@ -18,7 +18,7 @@ from voicecli.protocol import events
 from voicecli.protocol.objects import Usage
 from voicecli.recording.fold import Fold, Source, Step
 from voicecli.recording.format import Entry, Header, Values
-from voicecli.recording.playing.ending import SUDDENLY
+from voicecli.recording.playing.ending import ending_told
 from voicecli.transcript import Row
 
 Speaker: TypeAlias = Literal["user", "assistant", "tool"]
@@ -459,12 +459,6 @@ class _Listener:
         )
 
     def _summary(self) -> reports.SummaryReport:
-        end = self._end or {}
-        told = self._conversation.summary(
-            self._last_at,
-            str(end.get("reason", SUDDENLY)),
-            int(end.get("dropped_frames", 0)),
-            int(end.get("underflows", 0)),
-        )
-        assert isinstance(told.report, reports.SummaryReport)
-        return told.report
+        told = ending_told(self._last_at, self._end).summary(self._conversation)
+        assert isinstance(told, reports.SummaryReport)
+        return told

@@ -44,11 +44,15 @@ def ending_of(recording: Ended) -> Ending:
     last = recording.last_entry
     if last is None:
         return Ending(0.0)
-    values = last.value(0) if last.code == "end" else None
+    return ending_told(last.at, last.value(0) if last.code == "end" else None)
+
+
+def ending_told(at: float, values: object) -> Ending:
+    """How a talk ended, by the values of its `end` line; by anything else: suddenly."""
     if not isinstance(values, dict):
-        return Ending(last.at)
+        return Ending(at)
     return Ending(
-        at=last.at,
+        at=at,
         reason=str(values.get("reason") or SUDDENLY),
         error=str(values.get("error") or ""),
         dropped_frames=_count(values.get("dropped_frames")),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from voicecli.errors import RecordingError
-from voicecli.recording.format import EVENTS_FILE
+from voicecli.recording.format import EVENTS_FILE, OWN_FILES
 
 LAST: Final = "last"
 "Instead of a name: the newest recording."
@@ -21,6 +21,12 @@ def is_recording(path: Path) -> bool:
     except PermissionError:
         # One that is somebody else's must not hide the others; opening it tells what is wrong.
         return True
+
+
+def is_part_of_recording(path: Path) -> bool:
+    """Whether this, or what a link here leads to, is one of the files that a recording has."""
+    place = path.resolve()
+    return place.name in OWN_FILES and is_recording(place.parent)
 
 
 def recordings_in(directory: Path) -> list[Path]:

@@ -10,16 +10,12 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from voicecli.errors import RecordingError
-from voicecli.recording.format import EVENTS_FILE, USER_FILE
+from voicecli.recording.files import cannot
+from voicecli.recording.format import EVENTS_FILE, OWN_FILES
 from voicecli.recording.shelf.library import LAST, find, is_recording, recordings_in
-
-_ASSISTANT_FILES: Final = ("assistant.pcm", "assistant.pcmu", "assistant.pcma")
-
-OWN_FILES: Final = frozenset({EVENTS_FILE, USER_FILE, *_ASSISTANT_FILES, "expect.toml"})
-"All files that a recording has."
 
 
 def exactly(wanted: str, directory: Path) -> Path:
@@ -76,7 +72,7 @@ def rename(path: Path, name: str) -> Path:
     try:
         path.rename(target)
     except OSError as exc:
-        raise _cannot("rename", path, exc) from exc
+        raise cannot("rename", path, exc) from exc
     return target
 
 
@@ -102,7 +98,7 @@ def foreign_in(path: Path) -> list[str]:
                 if entry.name not in OWN_FILES or entry.is_dir(follow_symlinks=False)
             )
     except OSError as exc:
-        raise _cannot("read", path, exc) from exc
+        raise cannot("read", path, exc) from exc
 
 
 def refuse_foreign(path: Path, foreign: list[str]) -> NoReturn:
@@ -141,14 +137,14 @@ def delete(path: Path, *, with_foreign: bool = False) -> None:
             (path / name).unlink(missing_ok=True)
         path.rmdir()
     except OSError as exc:
-        raise _cannot("delete", path, exc) from exc
+        raise cannot("delete", path, exc) from exc
 
 
 def _refuse_link(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
     except OSError as exc:
-        raise _cannot("read", path, exc) from exc
+        raise cannot("read", path, exc) from exc
     if stat.S_ISLNK(mode) or _is_junction(path):
         raise RecordingError(
             f"{str(path)!r} is a link, and links are not followed here", "name what it points to"
@@ -163,7 +159,3 @@ def _is_junction(path: Path) -> bool:
 def _some(names: list[str]) -> str:
     shown = ", ".join(map(repr, names[:3]))
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def _cannot(verb: str, path: Path, exc: OSError) -> RecordingError:
-    return RecordingError(f"cannot {verb} {str(path)!r}: {exc.strerror or exc}")

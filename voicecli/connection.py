@@ -60,6 +60,10 @@ CLOSE_TIMEOUT_S: Final = 2.0
 _FAIR_SHARE_S: Final = 0.005
 "How long received events may keep the loop from everything else when many are waiting."
 
+_CERTIFICATES_HINT: Final = (
+    "set the environment variable SSL_CERT_FILE to the certificates you trust; on macOS, Python "
+    'from python.org first needs its "Install Certificates.command"'
+)
 _KEY_HINT: Final = (
     "check the key in the environment variable that the configuration names (`voicecli config`)"
 )
@@ -188,6 +192,17 @@ class Connection:
         except ConnectionClosed:
             return
 
+    async def round_trip_s(self) -> float:
+        """How long a ping takes there and back; nothing else is waited for.
+
+        Raises:
+            VoicecliError: the connection is lost.
+        """
+        try:
+            return await (await self._socket.ping())
+        except ConnectionClosed as exc:
+            raise _reason_of_closing(exc, self._address) from self._address.cause(exc)
+
     async def __aiter__(self) -> AsyncIterator[Received]:
         """Every message as an input, the first event included; ends only by `close`.
 
@@ -271,7 +286,8 @@ def _errors_of_opening(address: Address) -> Iterator[None]:
             "check the address and the network",
         ) from exc
     except ssl.SSLError as exc:
-        raise ConnectionFailed(f"no secure connection to {address.shown}: {exc}") from exc
+        hint = _CERTIFICATES_HINT if isinstance(exc, ssl.SSLCertVerificationError) else ""
+        raise ConnectionFailed(f"no secure connection to {address.shown}: {exc}", hint) from exc
     except InvalidProxy as exc:
         # Its text is the proxy's URL, which may hold a password.
         raise ConfigError(

@@ -6,9 +6,10 @@ Nothing heavy is imported before a command runs, so that `voicecli --help` is in
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Final, NoReturn
 
@@ -17,6 +18,7 @@ import typer
 from voicecli.cli.config import config_command
 from voicecli.cli.demo import demo_command
 from voicecli.cli.devices import devices_command
+from voicecli.cli.doctor import doctor_command
 from voicecli.cli.models import app as models_app
 from voicecli.cli.recordings import app as recordings_app
 from voicecli.cli.replay import replay_command
@@ -38,6 +40,7 @@ app.command("replay")(replay_command)
 app.command("demo")(demo_command)
 app.command("serve")(serve_command)
 app.command("devices")(devices_command)
+app.command("doctor")(doctor_command)
 app.command("config")(config_command)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(models_app, name="models")
@@ -71,6 +74,7 @@ def _options(
 def run() -> int:
     """Run the command that the arguments name; gives the exit code."""
     _open_what_is_closed()
+    _let_write_all_text(os.environ)
     try:
         try:
             app(args=with_empty_values(sys.argv[1:]))
@@ -99,8 +103,28 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
+def _let_write_all_text(environ: Mapping[str, str]) -> None:
+    """No word and no name may be too strange for stdout and stderr.
+
+    What Windows writes to pipes and files knows some two hundred characters, and JSON has to be
+    UTF-8. Elsewhere the locale decides, and what it lacks becomes a question mark.
+    """
+    chosen = bool(environ.get("PYTHONIOENCODING"))
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower() == "utf-8":
+            continue
+        errors = "replace" if stream.errors == "strict" else stream.errors
+        if sys.platform == "win32" and not chosen:
+            stream.reconfigure(encoding="utf-8", errors=errors)
+        else:
+            stream.reconfigure(errors=errors)
+
+
 def _output_failed(exc: OSError) -> int:
     """Stdout could not be written: a full disk, a closed descriptor. Other errors are raised."""
+    if sys.platform == "win32" and exc.errno == _WINDOWS_READER_IS_GONE and exc.filename is None:
+        sys.stdout = None
+        return 1  # As typer leaves where this is a broken pipe.
     if exc.errno not in _OUTPUT_ERRORS or exc.filename is not None:
         raise exc
     # What is left of it must not fail again when the interpreter ends.
@@ -109,6 +133,7 @@ def _output_failed(exc: OSError) -> int:
     return VoicecliError.exit_code
 
 
+_WINDOWS_READER_IS_GONE: Final = errno.EINVAL
 _OUTPUT_ERRORS: Final = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE})
 
 _MAY_STAND_ALONE: Final = frozenset({"--record"})

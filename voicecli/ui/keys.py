@@ -480,10 +480,22 @@ else:
             if keys:
                 self._deliver(keys, at)
 
+    def _is_special() -> bool:
+        """Whether a special key has begun, and no `à` was typed, which comes as the same character.
+
+        The rest of a special key waits where one character can be put back: then none can.
+        """
+        try:
+            msvcrt.ungetwch(" ")
+        except OSError:
+            return True
+        msvcrt.getwch()
+        return False
+
     def _console_key() -> bytes:
         """One key as the bytes that other terminals send for it."""
         character = msvcrt.getwch()
-        if character in ("\x00", "\xe0"):
+        if character == "\x00" or (character == "\xe0" and _is_special()):
             return _WINDOWS_KEYS.get(msvcrt.getwch(), b"")
         if "\ud800" <= character <= "\udbff":
             character = (

@@ -43,13 +43,14 @@ class Judge:
 
     def watch(self) -> Callable[[], None]:
         """Stand at the doors from now on; gives what ends it."""
-        before = (Dialogue.begin, Dialogue.handle, Conversation.handle)
+        before = (Dialogue.begin, Dialogue.steps, Conversation.handle)
         Dialogue.begin = self._watched(Dialogue.begin, _of_server)  # type: ignore[method-assign]
-        Dialogue.handle = self._watched(Dialogue.handle, _of_server)  # type: ignore[method-assign]
+        # `handle` takes all steps at once.
+        Dialogue.steps = self._watched_steps(Dialogue.steps)  # type: ignore[method-assign]
         Conversation.handle = self._watched(Conversation.handle, _of_client)  # type: ignore[method-assign]
 
         def leave() -> None:
-            Dialogue.begin, Dialogue.handle, Conversation.handle = before  # type: ignore[method-assign]
+            Dialogue.begin, Dialogue.steps, Conversation.handle = before  # type: ignore[method-assign]
 
         return leave
 
@@ -62,6 +63,16 @@ class Judge:
             return outputs
 
         return handle
+
+    def _watched_steps(self, door: Any) -> Any:
+        @functools.wraps(door)
+        def steps(*args: Any) -> Iterator[list[Any]]:
+            for outputs in door(*args):
+                for event in _of_server(outputs):
+                    self.look_at(event, is_from_server=True)
+                yield outputs
+
+        return steps
 
     def verdict(self) -> str:
         """One line of what was seen."""

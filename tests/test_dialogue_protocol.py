@@ -5,7 +5,9 @@ import base64
 import pytest
 from engine_fakes import Shown, Talk, clip, error, only, silence, types
 
+from voicecli.audio.wire import WireEncoder
 from voicecli.engine.dialogue.jobs import Answer, Transcribe
+from voicecli.protocol.codec import CLIENT_CODEC
 
 MANUAL = {"audio": {"input": {"turn_detection": None}}}
 
@@ -217,3 +219,117 @@ def test_an_item_as_a_library_writes_it_with_nulls_is_accepted() -> None:
     part = {"type": "input_text", "text": "x", "audio": None, "transcript": None, "detail": None}
     item = {"type": "message", "role": "user", "status": None, "id": None, "content": [part]}
     assert types(Talk().send("conversation.item.create", item=item))[-1] == "conversation.item.done"
+
+
+FORMATS = {
+    "pcm": {"type": "audio/pcm", "rate": 24000},
+    "pcmu": {"type": "audio/pcmu"},
+    "pcma": {"type": "audio/pcma"},
+}
+BYTES_PER_MS = {"pcm": 48, "pcmu": 8, "pcma": 8}
+
+
+@pytest.mark.parametrize("output", FORMATS)
+@pytest.mark.parametrize("input", FORMATS)
+def test_retrieved_audio_is_in_the_format_of_the_session(input: str, output: str) -> None:
+    heard = {"format": FORMATS[input], "turn_detection": None}
+    talk = Talk({"audio": {"input": heard, "output": {"format": FORMATS[output]}}})
+    encoded = WireEncoder(input).encode(clip()[: 48 * 1000])
+    talk.send("input_audio_buffer.append", audio=base64.b64encode(encoded).decode())
+    talk.send("input_audio_buffer.commit")
+    talk.understand("Go.")
+    talk.send("response.create")
+    talk.answer("Yes.", ms_each=500)
+    for item, name, length_ms in ((0, input, 1000), (1, output, 500)):
+        item_id = [one for one in talk.seen if one["type"] == "conversation.item.done"][item]
+        told = talk.send("conversation.item.retrieve", item_id=item_id["item"]["id"])
+        audio = base64.b64decode(told[0]["item"]["content"][0]["audio"])
+        assert len(audio) / BYTES_PER_MS[name] == pytest.approx(length_ms, abs=5)
+        if item == 1:
+            assert set(audio) == ({0} if name == "pcm" else {0xFF} if name == "pcmu" else {0xD5})
+
+
+def test_audio_given_in_another_format_is_retrieved_in_that_of_now() -> None:
+    talk = Talk({"audio": {"input": {"format": FORMATS["pcm"]}}})
+    content = [{"type": "input_audio", "audio": base64.b64encode(clip()).decode()}]
+    item = {"id": "mine", "type": "message", "role": "user", "content": content}
+    talk.send("conversation.item.create", item=item)
+
+    def retrieved() -> bytes:
+        (told,) = talk.send("conversation.item.retrieve", item_id="mine")
+        return base64.b64decode(told["item"]["content"][0]["audio"])
+
+    assert retrieved() == clip()
+    heard = {"format": FORMATS["pcma"]}
+    talk.send("session.update", session={"type": "realtime", "audio": {"input": heard}})
+    assert abs(len(retrieved()) - len(clip()) / 6) <= 1
+
+
+def test_long_audio_is_retrieved_in_steps_between_which_others_may_act() -> None:
+    talk = Talk({"audio": {"input": {"format": FORMATS["pcmu"]}}})
+    content = [{"type": "input_audio", "audio": base64.b64encode(bytes(8 * 60_000)).decode()}]
+    item = {"id": "mine", "type": "message", "role": "user", "content": content}
+    talk.send("conversation.item.create", item=item)
+    heard = {"format": FORMATS["pcm"]}
+    talk.send("session.update", session={"type": "realtime", "audio": {"input": heard}})
+    wanted = CLIENT_CODEC.decode('{"type": "conversation.item.retrieve", "item_id": "mine"}')
+    steps = talk.dialogue.steps(wanted, 0.0)
+    assert [next(steps) for _ in range(300)] == [[]] * 300
+    assert types(talk.understand("Nothing.")) == []
+    (retrieved,) = [one for step in steps for one in step]
+    (shown,) = talk.take([retrieved])
+    assert len(base64.b64decode(shown["item"]["content"][0]["audio"])) == 48 * 60_000
+
+
+def test_items_typed_while_audio_is_buffered_come_before_the_item_of_that_audio() -> None:
+    talk = Talk({"audio": {"input": {"turn_detection": None}}})
+    talk.hear(silence(300))
+    typed = only(talk.say("Typed."), "conversation.item.added")["item"]["id"]
+    committed = only(talk.send("input_audio_buffer.commit"), "input_audio_buffer.committed")
+    assert committed["previous_item_id"] == typed
+
+
+def test_a_running_response_keeps_the_settings_that_it_began_with() -> None:
+    talk = Talk({"instructions": "Old.", "max_output_tokens": 100})
+    talk.ask()
+    changed = {"instructions": "New.", "max_output_tokens": 1, "output_modalities": ["text"]}
+    talk.send("session.update", session={"type": "realtime", **changed})
+    first = only(talk.answer("All of it is said."), "response.done")["response"]
+    assert (first["status"], first["max_output_tokens"]) == ("completed", 100)
+    assert first["output"][0]["content"][0]["type"] == "output_audio"
+    talk.send("response.create")
+    assert talk.job(Answer).messages[0].text == "New."
+    assert not talk.job(Answer).spoken
+
+
+def test_an_empty_input_shows_the_mind_nothing_but_the_instructions() -> None:
+    talk = Talk({"instructions": "Be brief."})
+    talk.say("Not to be seen.")
+    talk.send("response.create", response={"input": []})
+    assert [one.text for one in talk.job(Answer).messages] == ["Be brief."]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {str(number): "" for number in range(17)},
+        {"k" * 65: "v"},
+        {"k": "v" * 513},
+    ],
+)
+def test_metadata_beyond_the_limits_of_the_api_is_refused(metadata: dict[str, str]) -> None:
+    talk = Talk()
+    told = talk.send("response.create", response={"metadata": metadata})
+    assert error(told)["code"] == "invalid_value"
+    assert error(told)["param"].startswith("response.metadata")
+    most = {str(number).ljust(64, "k"): "v" * 512 for number in range(16)}
+    created = talk.send("response.create", response={"metadata": most})
+    assert only(created, "response.created")["response"]["metadata"] == most
+
+
+def test_an_image_is_kept_as_it_was_given() -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "high"}
+    item = {"type": "message", "role": "user", "content": [image]}
+    told = Talk().send("conversation.item.create", item=item)
+    assert types(told) == ["conversation.item.added", "conversation.item.done"]
+    assert told[0]["item"]["content"] == [image]

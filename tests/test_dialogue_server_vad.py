@@ -193,3 +193,34 @@ def test_the_idle_timeout_comes_once_when_there_is_no_room_for_an_answer() -> No
     assert types(talk.give(Tick()))[-1] == "error"
     assert talk.dialogue.next_timer() is None
     assert talk.give(Tick()) == []
+
+
+def test_the_idle_time_is_not_counted_from_an_answer_out_of_band() -> None:
+    talk = Talk(detecting(idle_timeout_ms=5000))
+    talk.say("Hello.")
+    talk.send("response.create", response={"conversation": "none"})
+    talk.answer("Aside.", ms_each=1000)
+    assert talk.dialogue.next_timer() is None
+
+
+def test_an_answer_asked_for_takes_the_place_of_the_one_that_was_to_come() -> None:
+    talk = Talk(detecting())
+    talk.hear(clip() + silence(700))
+    assert types(talk.send("response.create")) == ["response.created"]
+    told = talk.give(Transcribed(talk.job(Transcribe).job, "Go."))
+    assert "error" not in types(told)
+    assert [one for one in talk.seen if one["type"] == "response.created"] == talk.seen[-1:]
+    talk.answer("Yes.")
+    assert types(talk.seen).count("response.created") == 1
+
+
+def test_an_answer_out_of_band_may_have_another_voice() -> None:
+    talk = Talk()
+    talk.ask()
+    talk.answer("Yes.")
+    other = {"audio": {"output": {"voice": "ash"}}}
+    refused = talk.send("response.create", response=other)
+    assert error(refused)["code"] == "cannot_update_voice"
+    told = talk.send("response.create", response={**other, "conversation": "none"})
+    created = only(told, "response.created")["response"]
+    assert created["audio"]["output"]["voice"] == "ash"

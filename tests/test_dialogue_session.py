@@ -34,6 +34,12 @@ def test_an_update_is_merged_deeply_and_echoed_whole() -> None:
     detection = session["audio"]["input"]["turn_detection"]
     assert (detection["threshold"], detection["prefix_padding_ms"]) == (1.0, 300)
     assert session["audio"]["output"]["voice"] == "marin"
+    more = {"type": "server_vad", "prefix_padding_ms": 200}
+    told = update(talk, audio={"input": {"turn_detection": more}, "output": {"speed": 1.2}})
+    audio = only(told, "session.updated")["session"]["audio"]
+    detection = audio["input"]["turn_detection"]
+    assert (detection["threshold"], detection["prefix_padding_ms"]) == (1.0, 200)
+    assert (audio["output"]["speed"], audio["output"]["voice"]) == (1.2, "marin")
 
 
 def test_another_kind_of_turn_detection_starts_from_its_own_defaults() -> None:

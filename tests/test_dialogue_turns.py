@@ -324,3 +324,14 @@ def test_speech_cancels_nothing_when_no_answer_is_running() -> None:
     talk = Talk()
     talk.hear(clip())
     assert not [one for one in talk.jobs if isinstance(one, CancelAnswer)]
+
+
+def test_an_append_with_no_room_left_for_all_of_it_has_no_effect() -> None:
+    talk = Talk({"audio": {"input": {"turn_detection": None}}})
+    minute = base64.b64encode(silence(60_000)).decode()
+    for _ in range(9):
+        assert talk.send("input_audio_buffer.append", audio=minute) == []
+    longer = base64.b64encode(silence(60_020)).decode()
+    told = talk.send("input_audio_buffer.append", audio=longer, event_id="too-much")
+    assert (error(told)["code"], error(told)["event_id"]) == ("invalid_value", "too-much")
+    assert talk.send("input_audio_buffer.append", audio=minute) == []

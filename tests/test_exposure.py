@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from test_serve import receive, serving
 from test_serve_doors import TOKEN
+from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 
+from voicecli.cli import app
 from voicecli.cli.exposure import check_exposure, check_origins, read_token, tls_context
 from voicecli.engine.server.house import Policy
 from voicecli.errors import ConfigError
@@ -108,3 +110,21 @@ def test_a_bad_certificate_is_told(tmp_path: Path) -> None:
         tls_context(empty, None)
     with pytest.raises(ConfigError, match="needs --tls-cert"):
         tls_context(None, empty)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        (option, value)
+        for option in ("--session-limit", "--grace")
+        for value in ("nan", "inf", "-inf", "-1", "1e300", "soon")
+    ]
+    + [(option, "0") for option in ("--max-sessions", "--threads")]
+    + [(option, "1000000000000") for option in ("--max-sessions", "--threads", "--port")],
+)
+def test_numbers_that_mean_nothing_are_refused_before_anything_begins(
+    option: str, value: str
+) -> None:
+    told = CliRunner().invoke(app, ["serve", "--voices", f"{option}={value}"])
+    assert told.exit_code == 2
+    assert option in told.output

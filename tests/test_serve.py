@@ -438,3 +438,19 @@ def test_clients_are_told_when_the_server_goes() -> None:
 )
 def test_loopback_is_what_only_this_machine_reaches(host: str, local: bool) -> None:
     assert is_loopback(host) is local
+
+
+def test_events_may_come_in_binary_frames_too() -> None:
+    async def talk(socket: ClientConnection) -> None:
+        await socket.send(b'{"type": "input_audio_buffer.clear"}')
+        assert (await receive(socket))["type"] == "input_audio_buffer.cleared"
+
+    talking(talk)
+
+
+def test_pings_are_answered() -> None:
+    async def talk(socket: ClientConnection) -> None:
+        async with asyncio.timeout(5):
+            await (await socket.ping())
+
+    talking(talk)

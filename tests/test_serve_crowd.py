@@ -3,22 +3,27 @@
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import os
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from engine_fakes import FakeEars, FakeMind, FakeVoice, clip, silence
-from test_serve import ask, models, receive, send, serving, until
+from test_serve import ask, models, receive, send, serving, talking, until
 from test_serve_doors import request
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from voicecli.engine.dialogue.messages import Piece
 from voicecli.engine.server import connection as engine_connection
 from voicecli.engine.server.connection import PAUSE_OUTBOX_BYTES
 from voicecli.engine.server.house import Policy
 from voicecli.engine.stages import Models
+from voicecli.errors import ModelError
 
 
 async def is_served(url: str) -> None:
@@ -262,3 +267,56 @@ async def shown(url: str, figure: str) -> float:
     text = (await request(url, "GET", "/metrics"))[2]
     (line,) = [one for one in text.splitlines() if one.startswith(f"{figure} ")]
     return float(line.split()[1])
+
+
+def test_an_append_that_does_not_fit_is_told_once() -> None:
+    manual = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
+
+    async def talk(socket: ClientConnection) -> None:
+        await send(socket, "session.update", session=manual)
+        await receive(socket)
+        minutes = base64.b64encode(silence(5 * 60_000)).decode()
+        for number in range(3):
+            await send(
+                socket, "input_audio_buffer.append", audio=minutes, event_id=f"append-{number}"
+            )
+        await send(socket, "input_audio_buffer.clear")
+        told = await until(socket, "input_audio_buffer.cleared")
+        assert [one["type"] for one in told] == ["error", "input_audio_buffer.cleared"]
+        assert told[0]["error"]["event_id"] == "append-2"
+
+    talking(talk)
+
+
+class OftenOverloaded(FakeMind):
+    """Fails every third answer."""
+
+    def reply(self, *given: Any, **more: Any) -> Iterator[Piece]:
+        yield from super().reply(*given, **more)
+        if len(self.asked) % 3 == 0:
+            raise ModelError("overloaded")
+
+
+def test_a_crowd_that_asks_gets_an_end_to_every_response() -> None:
+    mind = OftenOverloaded("Hello there. ", "Bye.")
+
+    async def one(url: str) -> list[tuple[str, str]]:
+        ends = []
+        async with connect(url) as socket:
+            await receive(socket)
+            for _ in range(3):
+                await ask(socket)
+                response = (await until(socket, "response.done"))[-1]["response"]
+                error = (response["status_details"] or {}).get("error", {})
+                ends.append((response["status"], error.get("message", "")))
+        return ends
+
+    async def run() -> None:
+        async with serving(lambda: models(mind)) as url:
+            ends = await asyncio.gather(*(one(url) for _ in range(12)))
+        assert Counter(itertools.chain(*ends)) == {
+            ("completed", ""): 24,
+            ("failed", "overloaded"): 12,
+        }
+
+    asyncio.run(run())

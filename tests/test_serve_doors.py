@@ -1,6 +1,7 @@
 """Who is let into the server, and what it answers over HTTP."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -12,6 +13,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from voicecli.engine.server.house import Policy
+from voicecli.engine.stages import Models
+from voicecli.errors import ModelError
 
 TOKEN = "right-token-of-some-length"
 
@@ -21,9 +24,14 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def request(
-    url: str, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    url: str,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    piece: int = 20,
 ) -> tuple[int, dict[str, str], str]:
-    """One HTTP request, sent in two pieces, as networks may."""
+    """One HTTP request; its first 200 bytes are sent in pieces, as networks may."""
     host = url.removeprefix("ws://").split("/")[0]
     name, port = host.split(":")
     reader, writer = await asyncio.open_connection(name, int(port))
@@ -32,10 +40,11 @@ async def request(
         given.setdefault("Content-Length", str(len(body)))
     lines = "".join(f"{key}: {value}\r\n" for key, value in given.items() if value)
     sent = f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
-    writer.write(sent[:20])
-    await writer.drain()
-    await asyncio.sleep(0)
-    writer.write(sent[20:])
+    for start in range(0, min(200, len(sent)), piece):
+        writer.write(sent[start : min(200, start + piece)])
+        await writer.drain()
+        await asyncio.sleep(0)
+    writer.write(sent[200:])
     answer = (await reader.read()).decode()
     writer.close()
     await writer.wait_closed()
@@ -244,8 +253,80 @@ def test_bodies_go_nowhere_else_and_need_a_length() -> None:
             assert (await request(url, "POST", path, b"", chunked))[0] == 411
             twice = {"Content-Length": "2", "content-length": "2"}
             assert (await request(url, "POST", path, b"{}", twice))[0] == 411
-            assert (await request(url, "GET", path))[0] == 404
-            assert (await request(url, "DELETE", path))[0] in {400, 405}
+            assert (await request(url, "GET", path))[0] == 405
+
+    asyncio.run(run())
+
+
+METHODS = ("DELETE", "PUT", "PATCH", "OPTIONS", "CONNECT", "TRACE", "M-SEARCH")
+
+
+@pytest.mark.parametrize("piece", [1, 7, 20, 10_000])
+def test_other_methods_get_405_and_are_told_what_is_allowed(piece: int) -> None:
+    async def run() -> None:
+        async with serving() as url:
+            for method in METHODS:
+                for path, allowed in (
+                    ("/v1/realtime/client_secrets", "POST"),
+                    ("/v1/realtime", "GET"),
+                    ("/healthz", "GET, HEAD"),
+                ):
+                    for body in (b"", b"{}" * 20):
+                        status, headers, text = await request(url, method, path, body, piece=piece)
+                        assert (status, headers["Allow"]) == (405, allowed)
+                        assert json.loads(text)["error"]["code"] == "method_not_allowed"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("piece", [1, 20, 10_000])
+def test_head_is_answered_as_get_without_the_body(piece: int) -> None:
+    async def run() -> None:
+        async with serving(policy=Policy(token=TOKEN)) as url:
+            _, asked, text = await request(url, "GET", "/healthz")
+            status, headers, body = await request(url, "HEAD", "/healthz", piece=piece)
+            assert (status, body) == (200, "")
+            assert headers["Content-Length"] == asked["Content-Length"] == str(len(text))
+            assert (await request(url, "HEAD", "/metrics"))[0] == 401
+            for path in ("/v1/realtime", "/v1/realtime/client_secrets"):
+                status, _, body = await request(url, "HEAD", path, headers=bearer(TOKEN))
+                assert (status, body) == (405, "")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"hello\r\n",
+        b"\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"PUT nothing\r\n",
+        b"A" * 100,
+    ],
+)
+def test_what_is_no_http_is_cut_at_once(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with serving() as url:
+            _, port = url.removeprefix("ws://").split("/")[0].split(":")
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+            writer.write(garbage)
+            with contextlib.suppress(ConnectionError):
+                async with asyncio.timeout(2):
+                    assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(run())
+    assert not caplog.records
+
+
+def test_a_request_whose_head_does_not_end_is_refused() -> None:
+    async def run() -> None:
+        async with serving() as url:
+            for method in ("POST", "PUT"):
+                padding = {f"X-{number}": "x" * 8000 for number in range(9)}
+                assert (await request(url, method, "/healthz", headers=padding))[0] == 431
 
     asyncio.run(run())
 
@@ -378,5 +459,61 @@ def test_a_path_that_cannot_be_read_is_nowhere(path: str) -> None:
     async def run() -> None:
         async with serving() as url:
             assert (await request(url, "GET", path))[0] == 404
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"additional_headers": {"OpenAI-Beta": "realtime=v1"}},
+        {"additional_headers": {"openai-beta": "other=v2, realtime=v1"}},
+        {"subprotocols": ["realtime", "openai-beta.realtime-v1"]},
+    ],
+)
+def test_the_shape_of_the_beta_is_refused_as_the_api_does_it(options: dict[str, Any]) -> None:
+    async def run() -> None:
+        async with serving() as url, connect(url, **options) as socket:
+            error = (await receive(socket))["error"]
+            assert (error["type"], error["code"]) == (
+                "invalid_request_error",
+                "beta_api_shape_disabled",
+            )
+            reason = "invalid_request_error.beta_api_shape_disabled"
+            assert await closed(socket) == (4000, reason)
+
+    asyncio.run(run())
+
+
+def test_other_betas_are_none_of_our_business() -> None:
+    async def run() -> None:
+        headers = {"OpenAI-Beta": "assistants=v2"}
+        async with serving() as url, connect(url, additional_headers=headers) as socket:
+            assert (await receive(socket))["type"] == "session.created"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("token", "shown", "reason"),
+    [(TOKEN, TOKEN, True), (TOKEN, "", False), (TOKEN, "wrong", False), (None, "any", False)],
+)
+def test_why_the_models_failed_is_told_to_those_with_the_token_only(
+    token: str | None, shown: str, reason: bool
+) -> None:
+    def fail() -> Models:
+        raise ModelError("no weights in /home/somebody/models")
+
+    async def run() -> None:
+        async with serving(fail, policy=Policy(token=token)) as url:
+            headers = bearer(shown) if shown else {}
+            while True:
+                status, _, text = await request(url, "GET", "/healthz", headers=headers)
+                told = json.loads(text)
+                if told["models"] != "loading":
+                    break
+            assert (status, told["status"], told["models"]) == (503, "failed", "failed")
+            assert told["code"] == "models_not_loaded"
+            assert ("somebody" in text) == reason
 
     asyncio.run(run())

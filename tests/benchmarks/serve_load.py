@@ -10,7 +10,7 @@ The server is a process of its own on a loopback address; every part is bounded 
   memory    200 sessions one after the other, each with a spoken turn and an answer: the server's
             resident memory after each 50
   sessions  1, 4 and 16 sessions that play the clips of tests/data/speech in real time: end of
-            speech -> first audio of the answer
+            speech -> first audio of the answer, and what became of every turn
   loading   connect as soon as the port is open, while the models load -> session.created
 
 Run: python tests/benchmarks/serve_load.py [flood] [memory] [sessions] [loading] [--mind rules]
@@ -22,12 +22,15 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import functools
 import json
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -238,11 +241,55 @@ async def measure_memory(mind: str, sessions: int = 200) -> None:
 # ---------------------------------------------------------------------------------------- sessions
 
 
-async def talking(url: str, number: int, turns: int) -> list[float]:
-    """Milliseconds from the end of speech to the first audio, one a turn."""
+@dataclass
+class Outcome:
+    """What became of the turns of one session."""
+
+    took_ms: list[float] = field(default_factory=list)
+    "From the end of speech to the first audio, of the turns that had any."
+    counts: Counter[str] = field(default_factory=Counter)
+    "Turns, what became of them, and errors by code."
+    waiting: str | None = None
+    "The item of the newest turn, while nothing has become of it."
+
+    def see(self, event: Event) -> None:
+        match event["type"]:
+            case "input_audio_buffer.committed":
+                self.counts["turns"] += 1
+                self.waiting = event["item_id"]
+            case "input_audio_buffer.speech_started" if self.waiting:
+                self._became("spoken on, answered with the next")
+            case "response.created":
+                self._became("responses")
+            case "response.done":
+                response = event["response"]
+                details = response["status_details"] or {}
+                reason = details.get("reason") or (details.get("error") or {}).get("message", "")
+                self.counts[f"{response['status']} {reason}".strip()] += 1
+            case "error":
+                self.counts[f"error {event['error']['code']}"] += 1
+            case "conversation.item.input_audio_transcription.completed":
+                if not event["transcript"] and event["item_id"] == self.waiting:
+                    self._became("without words, not answered")
+
+    def _became(self, what: str) -> None:
+        self.counts[what] += 1
+        self.waiting = None
+
+    def end(self) -> None:
+        """The client leaves."""
+        if self.waiting is not None:
+            self._became("left before anything came")
+
+
+async def talking(url: str, number: int, turns: int) -> Outcome:
+    """Speak so many turns, each after the answer to the one before."""
     all_clips = clips()
-    took: list[float] = []
+    outcome = Outcome()
+    took = outcome.took_ms
+    told = {"audio": {"input": {"transcription": {"model": "whisper-1"}}}}
     async with client(url) as socket:
+        await send(socket, "session.update", session={"type": "realtime", **told})
         for turn in range(turns):
             path = all_clips[(number + turn) % len(all_clips)].path
             first: dict[str, float] = {}
@@ -250,7 +297,9 @@ async def talking(url: str, number: int, turns: int) -> list[float]:
 
             async def listen(first: dict[str, float] = first, done: asyncio.Event = done) -> None:
                 async for text in socket:
-                    kind = json.loads(text)["type"]
+                    event: Event = json.loads(text)
+                    outcome.see(event)
+                    kind = event["type"]
                     if kind == "input_audio_buffer.speech_started":
                         first.clear()
                         done.clear()
@@ -267,27 +316,30 @@ async def talking(url: str, number: int, turns: int) -> list[float]:
                 await listening
             if "at" in first:
                 took.append(1000 * (first["at"] - ended))
-    return took
+    outcome.end()
+    return outcome
 
 
-async def measure_sessions(mind: str) -> None:
+async def measure_sessions(mind: str, counts: Sequence[int] = (1, 4, 16), turns: int = 3) -> None:
     print(f"{'sessions':10}{'n':>5}{'median':>9}{'p95':>9}{'server MB':>11}")
-    for count in (1, 4, 16):
+    for count in counts:
         async with server(mind) as (url, pid):
             await one_session(url)
 
-            async def later(number: int, url: str = url) -> list[float]:
+            async def later(number: int, url: str = url) -> Outcome:
                 await asyncio.sleep(number * 0.37)
-                return await talking(url, number, 3)
+                return await talking(url, number, turns)
 
-            lists = await asyncio.gather(*(later(number) for number in range(count)))
-            took = sorted(one for each in lists for one in each)
+            outcomes = await asyncio.gather(*(later(number) for number in range(count)))
+            took = sorted(one for each in outcomes for one in each.took_ms)
             p95 = took[int(0.95 * len(took))]
             print(
                 f"{count:<10}{len(took):5}{statistics.median(took):9.0f}{p95:9.0f}"
                 f"{resident_mb(pid):11.0f}",
                 flush=True,
             )
+            became = sum((one.counts for one in outcomes), Counter[str]())
+            print("  " + ", ".join(f"{count} {what}" for what, count in became.items()), flush=True)
 
 
 async def measure_loading(mind: str) -> None:
@@ -311,6 +363,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("what", nargs="*", choices=["flood", "memory", "sessions", "loading", []])
     parser.add_argument("--mind", default="rules")
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--turns", type=int, default=3, help="of each session")
     parser.add_argument("--flood", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -321,7 +375,7 @@ def main() -> None:
         "loading": measure_loading,
         "flood": measure_flood,
         "memory": measure_memory,
-        "sessions": measure_sessions,
+        "sessions": functools.partial(measure_sessions, counts=given.sessions, turns=given.turns),
     }
     for name in given.what or measures:
         asyncio.run(measures[name](given.mind))

@@ -43,7 +43,7 @@ def read_token(
         return _checked(environment[variable], f"the variable {variable!r}")
     assert file is not None
     try:
-        text = file.expanduser().read_text("utf-8")
+        text = file.expanduser().read_text("utf-8-sig")
     except (OSError, UnicodeError) as exc:
         raise ConfigError(f"cannot read the token from {str(file)!r}: {exc}") from exc
     return _checked(text.strip(), f"the file {str(file)!r}")

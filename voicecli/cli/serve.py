@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 
 # Once the parent is gone nobody waits for a slow goodbye.
 LAST_CHANCE_S = 3.0
+
+LONGEST_SESSION_S = 30 * 86_400.0
+LONGEST_GRACE_S = 3600.0
+
+
+def _finite(value: float) -> float:
+    # What is no number is neither below a minimum nor above a maximum.
+    if math.isnan(value):
+        raise typer.BadParameter("nan is not a number of seconds")
+    return value
 
 
 def serve_command(
@@ -83,10 +94,22 @@ def serve_command(
         int, typer.Option(min=1, max=1000, help="Clients at a time; more get HTTP 503.")
     ] = 32,
     session_limit: Annotated[
-        float, typer.Option(min=0, help="End sessions after so many seconds; 0: never.")
+        float,
+        typer.Option(
+            min=0,
+            max=LONGEST_SESSION_S,
+            callback=_finite,
+            help="End sessions after so many seconds, 30 days at most; 0: never.",
+        ),
     ] = 0.0,
     grace: Annotated[
-        float, typer.Option(min=0, help="Seconds that answers in progress get at the end.")
+        float,
+        typer.Option(
+            min=0,
+            max=LONGEST_GRACE_S,
+            callback=_finite,
+            help="Seconds that answers in progress get at the end, an hour at most.",
+        ),
     ] = 10.0,
     log: Annotated[
         str | None, typer.Option(help='Write JSON lines to this file; "-" is stderr.')
@@ -269,8 +292,12 @@ def _end_with_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Non
     """Stop when stdin ends, as it does when the parent is gone in whatever way."""
     import threading
 
+    from voicecli.audio.stdin import take_stdin
+
+    stdin = take_stdin()
+
     def wait() -> None:
-        while os.read(0, 4096):
+        while os.read(stdin, 4096):
             pass
         last_chance = threading.Timer(LAST_CHANCE_S, os._exit, (0,))
         last_chance.daemon = True

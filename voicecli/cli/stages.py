@@ -15,11 +15,68 @@ if TYPE_CHECKING:
 
 REMOTE_AT_ONCE = 16
 "Requests that another server is given at a time; how many it works on at once is its own affair."
+REACH_TIMEOUT_S = 2.0
+"How long a start waits for the servers that it will need, to warn of those that are not there."
 
 
 def is_url(spec: str) -> bool:
     """Whether a stage is another server."""
     return spec.startswith(("http://", "https://"))
+
+
+def check_addresses(local: Local) -> None:
+    """Whether each stage at a URL is at one that can be.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    from voicecli.engine.remote import split_url
+
+    for spec in _urls(local):
+        split_url(spec)
+
+
+def unreachable(local: Local, wait_s: float = REACH_TIMEOUT_S) -> list[str]:
+    """Which of the stages at a URL do not answer now, as sentences.
+
+    Asks all of them at the same time, on threads of their own: a name that nobody looks up, or a
+    host that is silent, is waited for `wait_s` and no longer, and less if a signal comes.
+    """
+    import threading
+    import time
+
+    from voicecli.engine.remote import split_url, why_unreachable
+
+    urls = list(_urls(local))
+    found: dict[str, str] = {}
+
+    def ask(url: str) -> None:
+        found[url] = why_unreachable(url, wait_s)
+
+    threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in urls]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + wait_s
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    problems = {url: found.get(url, "it does not answer") for url in urls}
+    # Not the whole URL: there may be a key in it.
+    return [
+        f"the {stage} at {split_url(url).hostname!r} cannot be reached now ({problems[url]}); "
+        "answers fail until it can"
+        for url, stage in _urls(local).items()
+        if problems[url]
+    ]
+
+
+def _urls(local: Local) -> dict[str, str]:
+    """The stages that are other servers, by URL."""
+    specs = {"mind": local.mind, "ears": local.ears, "voice": local.voices}
+    urls: dict[str, str] = {}
+    for stage, spec in specs.items():
+        if is_url(spec):
+            urls[spec] = f"{urls[spec]} and {stage}" if spec in urls else stage
+    return urls
 
 
 def options(local: Local) -> list[str]:

@@ -45,6 +45,8 @@ class Plan:
     functions: Toolbox
     settings: SessionSettings
     as_json: bool
+    hints: tuple[str, ...] = ()
+    "What the user is told at the beginning."
     source: str = ""
     "The recording whose user speaks, when it is none who sits here."
 
@@ -70,7 +72,7 @@ def plan(
         VoicecliError: something is wrong with the configuration, the functions or the models.
     """
     from voicecli import config as configuration
-    from voicecli.cli.edges import check_files
+    from voicecli.cli.edges import check_cleaning, check_files
     from voicecli.connection import url_with_model
     from voicecli.tools import functions
 
@@ -87,12 +89,15 @@ def plan(
             offered = functions.load(Path(config.tools).expanduser())
     settings = configuration.session_settings(config, is_local=is_local, tools=offered.schemas)
     check_files(config.audio)
-    local = None
+    check_cleaning(config.audio)
+    local, hints = None, []
     if is_local:
-        from voicecli.cli.local import prepare_models
+        from voicecli.cli.local import missing_hints, prepare_models
 
         local = prepare_models(config.local)
-    return Plan(config, target, local, offered, settings, as_json)
+        is_semantic = config.vad.mode == "semantic"
+        hints = missing_hints(local, semantic=is_semantic, language=config.language)
+    return Plan(config, target, local, offered, settings, as_json, tuple(hints))
 
 
 def run(plan: Plan) -> None:
@@ -121,6 +126,8 @@ async def _talk(plan: Plan) -> None:
             conversation = new_conversation(plan)
             session = new_session(plan, conversation, connection, audio, screen, stack)
             signals.quit = session.quit
+            for hint in plan.hints:
+                asyncio.get_running_loop().call_soon(session.deliver, Noticed(hint, "note"))
             with _prints_on_stderr():
                 await session.run()
 

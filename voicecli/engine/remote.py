@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from voicecli.errors import ConfigError, ConnectionFailed, ModelError, NetworkStalled, NotAuthorized
 
@@ -53,16 +53,10 @@ class Remote:
         timeout_s: float,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        wrong = ConfigError(f"not the URL of a server: {url!r}", "such as http://localhost:8080/v1")
-        try:
-            parts = urlsplit(url)
-            self._port = parts.port
-        except ValueError as exc:
-            raise wrong from exc
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise wrong
+        parts = split_url(url)
+        self._port = parts.port
         self._secure = parts.scheme == "https"
-        self.host = parts.hostname
+        self.host = str(parts.hostname)
         self._base = parts.path.rstrip("/").removesuffix(path) or "/v1"
         self._path = path
         self._query = f"?{parts.query}" if parts.query else ""
@@ -146,6 +140,39 @@ class Remote:
             ) from exc
 
 
+def split_url(url: str) -> SplitResult:
+    """The parts of a server's URL.
+
+    Raises:
+        ConfigError: it has no host, a port that cannot be, or characters that no URL has.
+    """
+    wrong = ConfigError(f"not the URL of a server: {url!r}", "such as http://localhost:8080/v1")
+    try:
+        parts = urlsplit(url)
+        port_is_right = parts.port != 0
+    except ValueError as exc:
+        raise wrong from exc
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right:
+        raise wrong
+    if not is_plain:
+        raise wrong
+    return parts
+
+
+def why_unreachable(url: str, timeout_s: float) -> str:
+    """Whether nobody listens at a URL, and why; "" when somebody does. Nothing is asked there."""
+    parts = split_url(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname, port), timeout_s):
+            return ""
+    except TimeoutError:
+        return "it does not answer"
+    except OSError as exc:
+        return exc.strerror or str(exc)
+
+
 Answer = http.client.HTTPResponse
 
 
@@ -163,12 +190,15 @@ class Line:
         self._timeout_s = timeout_s
         # Kept apart: an answer that ends with the connection takes the socket away from it.
         self._socket: socket.socket | None = None
+        self._is_cut = False
         self._answer: Answer | None = None
 
     def ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         """Send a request and wait for the head of its answer."""
         self._connect()
         self._socket = self._connection.sock
+        if self._is_cut:
+            raise ConnectionResetError  # while it was being connected
         self._socket.settimeout(self._timeout_s)
         self._connection.request(method, path, body, headers)
         self._answer = self._connection.getresponse()
@@ -176,6 +206,7 @@ class Line:
 
     def cut(self) -> None:
         """Wake a thread that waits for the server; that thread closes the line."""
+        self._is_cut = True
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)

@@ -39,6 +39,7 @@ from voicecli.engine.dialogue.jobs import (
     TranscriptionFailed,
 )
 from voicecli.engine.dialogue.messages import CallArguments, CallStart, Piece
+from voicecli.engine.dialogue.recoding import for_ears
 from voicecli.engine.ears.ears import ENGLISH, Ears
 from voicecli.engine.ears.judge import MODEL as JUDGE_MODEL
 from voicecli.engine.ears.judge import Judge
@@ -119,11 +120,16 @@ class Workshop:
 
     @property
     def state(self) -> str:
-        """`loading`, `ready`, or `failed: ` and the reason."""
+        """`loading`, `ready` or `failed`."""
         if not self._models.done():
             return "loading"
-        failure = self._models.exception()
-        return "ready" if failure is None else f"failed: {failure}"
+        return "ready" if self._models.exception() is None else "failed"
+
+    @property
+    def failure(self) -> str:
+        """Why the models cannot be loaded, if they have failed to."""
+        failure = self._models.exception() if self._models.done() else None
+        return "" if failure is None else str(failure)
 
     def models(self) -> Models:
         """The models; waits until they are loaded.
@@ -430,7 +436,10 @@ class _AnswerWork:
 def _samples(job: Transcribe | JudgeTurn) -> NDArray[np.float32]:
     import numpy as np
 
-    return np.frombuffer(job.pcm16k, "<i2").astype(np.float32) / np.float32(32768)
+    pcm16k = job.pcm16k
+    if isinstance(job, Transcribe) and not pcm16k:
+        pcm16k = for_ears(job.encoded, job.format)
+    return np.frombuffer(pcm16k, "<i2").astype(np.float32) / np.float32(32768)
 
 
 def _told(exc: VoicecliError) -> str:

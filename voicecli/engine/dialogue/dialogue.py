@@ -32,10 +32,12 @@ from voicecli.engine.dialogue.jobs import (
     AnswerFailed,
     AnswerFinished,
     AnswerText,
+    Breath,
     Input,
     Judged,
     MessageEnd,
     Output,
+    Steps,
     Tick,
     Transcribed,
     TranscriptionFailed,
@@ -113,16 +115,32 @@ class Dialogue:
             input: a client event, a result of a job, or a tick.
             at: seconds on a clock that never goes back.
         """
+        return [one for some in self.steps(input, at) for one in some]
+
+    def steps(self, input: Input, at: float) -> Iterator[list[Output]]:
+        """As `handle`, but long work comes in steps of a few milliseconds.
+
+        Results of jobs and ticks may be given between two steps; client events may not.
+        """
         outputs: list[Output] = []
         try:
             _check_event_id(input)
-            outputs.extend(self._route(input, at))
+            for one in self._route(input, at):
+                if isinstance(one, Breath):
+                    yield self._stamped(outputs)
+                    outputs = []
+                else:
+                    outputs.append(one)
         except Refusal as refusal:
             outputs.append(_error(refusal, _event_id(input)))
         except RecursionError:
             too_deep = Refusal("invalid_value", "The event is nested too deeply.")
             outputs.append(_error(too_deep, _event_id(input)))
-        return self._stamped(outputs)
+        yield self._stamped(outputs)
+
+    def may_be_sliced(self, audio: bytes) -> bool:
+        """Whether an append of this audio may be given in pieces: it will not be refused."""
+        return len(audio) <= MAX_APPEND_BYTES and self._listener.has_room(len(audio))
 
     def next_timer(self) -> float | None:
         """When a `Tick` is due; None while nothing waits for the time to pass."""
@@ -147,7 +165,7 @@ class Dialogue:
             for one in outputs
         ]
 
-    def _route(self, input: Input, at: float) -> Iterator[Output]:
+    def _route(self, input: Input, at: float) -> Steps:
         match input:
             case events.InputAudioBufferAppend(audio=audio):
                 return self._append(audio, at)
@@ -174,7 +192,7 @@ class Dialogue:
             case _:
                 return self._obey(input, at)
 
-    def _obey(self, event: events.Event, at: float) -> Iterator[Output]:
+    def _obey(self, event: events.Event, at: float) -> Steps:
         match event:
             case events.SessionUpdate():
                 return self._update_session(event)
@@ -217,7 +235,7 @@ class Dialogue:
     def _append(self, audio: bytes, at: float) -> Iterator[Output]:
         if len(audio) > MAX_APPEND_BYTES:
             raise checks.wrong_value(f"{len(audio)} bytes", "audio", "at most 15 MiB")
-        if self._listener.buffered_ms > MAX_BUFFER_MS:
+        if not self._listener.has_room(len(audio)):
             seconds = MAX_BUFFER_MS // 1000
             raise checks.wrong_value("audio", "audio", f"at most {seconds} s before a commit")
         yield from self._heard_all(self._listener.append(audio), at)
@@ -377,9 +395,11 @@ class Dialogue:
         if record.awaits_transcript:
             yield from self._hearing.hear(record)
 
-    def _retrieve(self, item_id: str) -> Iterator[Output]:
+    def _retrieve(self, item_id: str) -> Steps:
         record = self._items.find(item_id, "item_retrieve_invalid_item_id")
-        yield events.ConversationItemRetrieved(item=Item(record.to_wire_with_audio()))
+        formats = self._session.input_format, self._session.output_format
+        shown = yield from record.to_wire_with_audio(*formats)
+        yield events.ConversationItemRetrieved(item=Item(shown))
 
     def _truncate(self, event: events.ConversationItemTruncate) -> Iterator[Output]:
         record = self._items.find(event.item_id, "item_truncate_invalid_item_id")

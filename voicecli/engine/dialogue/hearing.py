@@ -165,9 +165,13 @@ class Hearing:
             yield from self._hear(_Work(record, Captions()))
 
     def _hear(self, work: _Work) -> Iterator[Output]:
-        job, clip = self._new_id("ears"), work.record.clip
+        job, clip = self._new_id("ears"), work.record.clip or Clip()
         self._jobs[job] = work
-        yield self._transcribe(job, b"" if clip is None else clip.pcm16k)
+        if clip.pcm16k:
+            yield self._transcribe(job, clip.pcm16k)
+        else:
+            language = self._session.language
+            yield Transcribe(job, b"", language, encoded=clip.audio, format=clip.format)
 
     def end_turn(self, record: Record) -> Generator[Output, None, bool]:
         """The running turn, if there is one, has become this item.

@@ -6,16 +6,16 @@ transcript. The mind is shown what was really said and heard.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from voicecli.audio.pcm import ms_of_samples
 from voicecli.engine.dialogue import checks, item_fields
 from voicecli.engine.dialogue.checks import Refusal
-from voicecli.engine.dialogue.listening import MAX_BUFFER_MS, Clip, clip_of
+from voicecli.engine.dialogue.jobs import Breath
+from voicecli.engine.dialogue.listening import MAX_BUFFER_MS, Clip
 from voicecli.engine.dialogue.messages import Call, Message
+from voicecli.engine.dialogue.recoding import in_base64, recoded
 from voicecli.engine.dialogue.spoken import Spoken
 from voicecli.protocol.objects import JsonDict
 from voicecli.protocol.settings import AudioFormat
@@ -26,9 +26,6 @@ MAX_GIVEN_CHARS: Final = 16 * 1024 * 1024
 MAX_ID_CHARS: Final = 512
 AUDIO_KEPT_BYTES: Final = 30_000_000
 "About ten minutes: the audio of items before that cannot be retrieved any more."
-
-_PCM_BYTES_OF_G711: Final = 6
-"At 24 kHz, of one byte at 8 kHz."
 
 _WITH_STATUS: Final = ("message", "function_call", "function_call_output")
 
@@ -74,7 +71,7 @@ class Record:
 
     @property
     def kept_bytes(self) -> int:
-        return len(self.audio) + (0 if self.clip is None else len(self.clip.pcm24k))
+        return len(self.audio) + (0 if self.clip is None else len(self.clip.audio))
 
     def forget_audio(self) -> None:
         """Free the memory; what was said stays known."""
@@ -84,7 +81,7 @@ class Record:
     def understood(self, words: str) -> None:
         """The ears are through; their copy of the audio is not needed any more."""
         self.transcript = words.strip()
-        self.clip = None if self.clip is None else Clip(self.clip.pcm24k)
+        self.clip = None if self.clip is None else Clip(self.clip.audio, self.clip.format)
 
     @property
     def is_wordless(self) -> bool:
@@ -108,13 +105,22 @@ class Record:
         # The recognised words come in an event of their own; the item shows what the client gave.
         return {"type": "input_audio", "transcript": part.get("transcript")}
 
-    def to_wire_with_audio(self) -> JsonDict:
-        """A copy with the audio that is still kept, as `conversation.item.retrieved` carries it."""
+    def to_wire_with_audio(
+        self, heard_in: AudioFormat, spoken_in: AudioFormat
+    ) -> Generator[Breath, None, JsonDict]:
+        """A copy with the audio that is still kept, as `conversation.item.retrieved` carries it.
+
+        Args:
+            heard_in: the format for audio of the user.
+            spoken_in: the format for audio of the assistant.
+        """
         shown = self.to_wire()
         spoken = [one for one in shown.get("content", []) if one["type"] == "input_audio"]
         if self.clip is not None:
-            for part, pcm in zip(spoken, self._audio_by_part(self.clip), strict=False):
-                part["audio"] = base64.b64encode(pcm).decode()
+            clip = self.clip
+            for part, audio in zip(spoken, self._audio_by_part(clip), strict=False):
+                made = yield from recoded(audio, clip.format, heard_in)
+                part["audio"] = yield from in_base64(made)
             # The parts are understood together.
             spoken[0]["transcript"] = self.transcript
         for part in shown.get("content", []):
@@ -122,13 +128,14 @@ class Record:
                 kept = len(self.audio)
                 if self.spoken.cut_samples is not None:
                     kept = min(kept, self.spoken.cut_samples * 2)
-                part["audio"] = base64.b64encode(self.audio[:kept]).decode()
+                made = yield from recoded(bytes(self.audio[:kept]), "pcm", spoken_in)
+                part["audio"] = yield from in_base64(made)
         return shown
 
     def _audio_by_part(self, clip: Clip) -> Iterator[bytes]:
         start = 0
-        for length in self.part_bytes or (len(clip.pcm24k),):
-            yield clip.pcm24k[start : start + length]
+        for length in self.part_bytes or (len(clip.audio),):
+            yield clip.audio[start : start + length]
             start += length
 
     def words(self) -> str:
@@ -324,16 +331,14 @@ def record_from(
     if fields["type"] == "function_call":
         fields["call_id"] = fields.get("call_id") or new_id("call")
     parts = [part for part in fields.get("content", []) if part["type"] == "input_audio"]
-    audio = [base64.b64decode(part.pop("audio", None) or "") for part in parts]
+    audio: list[bytes] = [part.pop("audio", None) or b"" for part in parts]
     if not any(audio):
         return Record(item_id, fields)
-    wire_bytes = 1 if audio_format == "pcm" else _PCM_BYTES_OF_G711
-    part_bytes = tuple(len(one) * wire_bytes for one in audio)
-    length_ms = ms_of_samples(sum(part_bytes) // 2)
-    if length_ms > MAX_BUFFER_MS:
+    clip = Clip(b"".join(audio), audio_format)
+    if clip.duration_ms > MAX_BUFFER_MS:
         allowed = f"at most {MAX_BUFFER_MS // 1000} s of audio"
-        raise checks.wrong_value(f"{length_ms // 1000} s", f"{param}.content", allowed)
-    return Record(item_id, fields, clip_of(b"".join(audio), audio_format), part_bytes)
+        raise checks.wrong_value(f"{clip.duration_ms // 1000} s", f"{param}.content", allowed)
+    return Record(item_id, fields, clip, tuple(map(len, audio)))
 
 
 def user_audio(item_id: str, clip: Clip) -> Record:

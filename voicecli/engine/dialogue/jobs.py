@@ -6,11 +6,13 @@ The dialogue asks for work by *jobs* (`Transcribe`, `Answer`) and is told of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from voicecli.engine.dialogue.messages import NO_OFFER, Message, Offer
 from voicecli.protocol.events import Event, MalformedEvent, ServerEvent, UnknownEvent
+from voicecli.protocol.settings import AudioFormat
 
 # ------------------------------------------------------------------------------------------ inputs
 
@@ -134,11 +136,14 @@ class Transcribe:
 
     job: str
     pcm16k: bytes
-    "PCM16 mono 16 kHz."
+    "PCM16 mono 16 kHz; empty if there is only `encoded`."
     language: str = ""
     "ISO 639-1; empty when the client did not say."
     is_caption: bool = False
     "Only to show what is being said: not to be done while other work is waiting."
+    encoded: bytes = b""
+    "The audio as the client gave it, in `format`: whoever does the job has to convert it."
+    format: AudioFormat = "pcm"
 
 
 @dataclass(frozen=True)
@@ -200,3 +205,14 @@ Job: TypeAlias = (
     Transcribe | CancelTranscription | JudgeTurn | CancelJudgement | Answer | CancelAnswer | Prepare
 )
 Output: TypeAlias = ServerEvent | Job
+
+
+@dataclass(frozen=True)
+class Breath:
+    """A place in long work where others may be let go first."""
+
+
+BREATH: Final = Breath()
+
+Steps: TypeAlias = Iterator[Output | Breath]
+"What follows from one input; whoever takes it may wait at each breath."

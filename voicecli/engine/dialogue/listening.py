@@ -11,17 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from voicecli.audio.pcm import WIRE_RATE_HZ, ms_of_samples, samples_in
+from voicecli.audio.pcm import WIRE_RATE_HZ
 from voicecli.audio.resample import Resampler
 from voicecli.audio.vad import SpeechDetector
 from voicecli.audio.vad import SpeechStarted as DetectedStart
 from voicecli.audio.vad import SpeechStopped as DetectedStop
 from voicecli.audio.wire import WireDecoder
 from voicecli.engine.dialogue.patience import Patience, Silence, Step
+from voicecli.engine.dialogue.recoding import BYTES_PER_MS, EARS_RATE_HZ
 from voicecli.engine.dialogue.session_state import TurnRules
 from voicecli.protocol.settings import AudioFormat
 
-EARS_RATE_HZ: Final = 16_000
 EARLY_EARS_MS: Final = 120
 "After so much silence in a turn the ears begin, in the hope that the turn is over."
 MAX_TURN_MS: Final = 120_000
@@ -39,14 +39,18 @@ _ONSET_MS: Final = 500
 
 @dataclass(frozen=True)
 class Clip:
-    """A stretch of the user's audio at both rates."""
+    """A stretch of the user's audio."""
 
-    pcm24k: bytes = b""
+    audio: bytes = b""
+    "In `format`."
+    format: AudioFormat = "pcm"
     pcm16k: bytes = b""
+    "The same for the ears, if there is that already."
 
     @property
     def duration_ms(self) -> int:
-        return ms_of_samples(samples_in(self.pcm24k))
+        """Rounded down."""
+        return len(self.audio) // BYTES_PER_MS[self.format]
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ class Track:
 
     def since(self, start_ms: int) -> bytes:
         """The audio from `start_ms`, or from the oldest kept, to the end; a copy."""
-        return bytes(self._kept[max(0, start_ms * self._bytes_per_ms - self._dropped) :])
+        start = max(0, start_ms * self._bytes_per_ms - self._dropped)
+        return bytes(memoryview(self._kept)[start:])
 
     def forget_before(self, start_ms: int) -> None:
         """Drop what is older; a start after the end drops all."""
@@ -174,6 +179,16 @@ class Listener:
         if self._rules is None:
             return self.now_ms - max(self._buffer_start_ms, self._wire.start_ms)
         return 0 if self._turn_start_ms is None else self.now_ms - self._turn_start_ms
+
+    def has_room(self, encoded_bytes: int) -> bool:
+        """Whether so much more audio in the input format fits into the buffer.
+
+        Turn detection keeps it short by itself.
+        """
+        if self._rules is not None:
+            return True
+        more_ms = encoded_bytes // BYTES_PER_MS[self._format]
+        return self.buffered_ms + more_ms <= MAX_BUFFER_MS
 
     def append(self, encoded: bytes) -> list[Heard]:
         """Take audio in the session's input format; say what was heard in it, in order.
@@ -317,20 +332,12 @@ class Listener:
 
     def _clip(self, start_ms: int | None, end_ms: int | None = None) -> Clip:
         start_ms = 0 if start_ms is None else start_ms
-        pcm24k, pcm16k = self._wire.since(start_ms), self._ears.since(start_ms)
+        audio, pcm16k = self._wire.since(start_ms), self._ears.since(start_ms)
         if end_ms is not None:
             length_ms = end_ms - start_ms
-            pcm24k = pcm24k[: length_ms * WIRE_RATE_HZ * 2 // 1000]
+            audio = audio[: length_ms * WIRE_RATE_HZ * 2 // 1000]
             pcm16k = pcm16k[: length_ms * EARS_RATE_HZ * 2 // 1000]
-        return Clip(pcm24k, pcm16k)
-
-
-def clip_of(encoded: bytes, audio_format: AudioFormat) -> Clip:
-    """A whole piece of audio in a wire format, as an item carries it."""
-    decoder = WireDecoder(audio_format)
-    pcm24k = decoder.decode(encoded) + decoder.finish()
-    to_ears = Resampler(WIRE_RATE_HZ, EARS_RATE_HZ)
-    return Clip(pcm24k, to_ears.process(pcm24k) + to_ears.finish() if pcm24k else b"")
+        return Clip(audio, pcm16k=pcm16k)
 
 
 def _detects(rules: TurnRules) -> tuple[float, int, int, Patience | None]:

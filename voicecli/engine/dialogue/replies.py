@@ -113,7 +113,7 @@ class Replies:
     def _ask(self, answer: RunningAnswer, shown: list[Record], at: float) -> Iterator[Output]:
         answer.started = True
         plan = answer.plan
-        answer.input_tokens = input_tokens(plan.instructions, shown)
+        answer.input_tokens = input_tokens(plan.instructions, shown, plan.offer.tools)
         newest = shown[-1] if shown else None
         if newest is not None and newest.failure:
             answer.started = False

@@ -1,17 +1,19 @@
 """Tokens, counted as the API bills them, so that a client's cost display can be tried locally.
 
-Text is about four characters a token; audio is a token for 100 ms of the user's and for 50 ms of
-the model's. Nothing is cached here.
+Text is about four characters a token, and a function that may be called is its JSON; audio is a
+token for 100 ms of the user's and for 50 ms of the model's. Nothing is cached here.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from voicecli.audio.pcm import WIRE_RATE_HZ
 from voicecli.engine.dialogue.items import Record
+from voicecli.engine.dialogue.messages import Tool
 from voicecli.protocol.objects import JsonDict
 
 CHARS_PER_TOKEN: Final = 4
@@ -38,9 +40,11 @@ def text_tokens(text: str) -> int:
     return -(-len(text) // CHARS_PER_TOKEN)
 
 
-def input_tokens(instructions: str, records: Iterable[Record]) -> Tokens:
+def input_tokens(
+    instructions: str, records: Iterable[Record], tools: Iterable[Tool] = ()
+) -> Tokens:
     """What a response costs before it says anything: all that the mind is shown."""
-    text, audio = text_tokens(instructions), 0
+    text, audio = text_tokens(instructions) + sum(map(_tool_tokens, tools)), 0
     for record in records:
         if record.clip is not None:
             audio += -(-record.clip_ms // INPUT_MS_PER_TOKEN)
@@ -49,6 +53,13 @@ def input_tokens(instructions: str, records: Iterable[Record]) -> Tokens:
         else:
             text += text_tokens(record.words())
     return Tokens(text, audio)
+
+
+def _tool_tokens(tool: Tool) -> int:
+    shown = {
+        "name": tool.name, "description": tool.description, "parameters": tool.parameters,
+    }  # fmt: skip
+    return text_tokens(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
 
 
 def usage(given: Tokens, made: Tokens) -> JsonDict:

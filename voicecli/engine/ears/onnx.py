@@ -23,7 +23,7 @@ def open_models(folder: Path, names: Sequence[str], threads: int) -> list[ort.In
         import onnxruntime as ort
     except ImportError as exc:
         raise ModelError(
-            "onnxruntime is not installed", "install it: pip install 'voicecli[local]'"
+            "onnxruntime is not installed", 'install it: pip install "voicecli[local]"'
         ) from exc
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -43,7 +43,7 @@ class WhisperEars:
             import ctranslate2
         except ImportError as exc:
             raise ModelError(
-                "ctranslate2 is not installed", "install it: pip install 'voicecli[languages]'"
+                "ctranslate2 is not installed", 'install it: pip install "voicecli[languages]"'
             ) from exc
         try:
             self._model = ctranslate2.models.Whisper(

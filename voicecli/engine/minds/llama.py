@@ -256,7 +256,7 @@ def _load(weights: Path, threads: int) -> Any:
         import xllamacpp
     except ImportError as exc:
         raise ModelError(
-            "xllamacpp is not installed", "install it: pip install 'voicecli[local]'"
+            "xllamacpp is not installed", 'install it: pip install "voicecli[local]"'
         ) from exc
     if not weights.is_file():
         raise ModelError(f"there are no weights at {str(weights)!r}", "voicecli models list")

@@ -27,6 +27,9 @@ from voicecli.protocol.objects import JsonDict
 KEY_PROTOCOL: Final = "openai-insecure-api-key."
 "What a browser, which cannot set headers, puts before the key in the name of a sub-protocol."
 
+BETA: Final = "realtime=v1"
+BETA_PROTOCOL: Final = "openai-beta.realtime-v1"
+
 SECRET_PREFIX: Final = "ek_"
 MAX_SECRETS: Final = 1000
 "Secrets that have not expired; more are refused until some have."
@@ -43,6 +46,17 @@ def key_of(authorization: str | None, subprotocols: Iterable[str]) -> str:
         if name.startswith(KEY_PROTOCOL):
             return name.removeprefix(KEY_PROTOCOL)
     return ""
+
+
+def wants_beta(betas: Iterable[str], subprotocols: Iterable[str]) -> bool:
+    """Whether a client expects the events of the beta, which are others.
+
+    Args:
+        betas: the `OpenAI-Beta` headers.
+        subprotocols: those it offers.
+    """
+    named = (one.strip().lower() for header in betas for one in header.split(","))
+    return BETA in named or BETA_PROTOCOL in subprotocols
 
 
 def is_loopback(host: str) -> bool:

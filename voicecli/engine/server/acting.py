@@ -94,7 +94,7 @@ def load_stage(path: Path, new_id: Callable[[str], str]) -> Stage:
         ConfigError: one of the files cannot be read, or is not what it should be.
     """
     try:
-        script = read_script(path.read_text("utf-8"), path.name)
+        script = read_script(path.read_text("utf-8-sig"), path.name)
     except (OSError, UnicodeError) as exc:
         raise ConfigError(f"cannot read the script {str(path)!r}: {exc}") from exc
     named = {

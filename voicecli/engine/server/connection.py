@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol
 
 from websockets.exceptions import ConnectionClosed
 
-from voicecli.engine.dialogue.dialogue import MAX_APPEND_BYTES, Dialogue
+from voicecli.engine.dialogue.dialogue import Dialogue
 from voicecli.engine.dialogue.jobs import (
     AnswerFailed,
     AnswerFinished,
@@ -185,10 +185,11 @@ class Connection:
         with contextlib.suppress(ConnectionClosed):
             while True:
                 text = await self._socket.recv(decode=False)
-                for event in _sliced(CLIENT_CODEC.decode(text)):
+                for event in self._sliced(CLIENT_CODEC.decode(text)):
                     if not self._is_leaving or isinstance(event, ResponseCancel):
-                        self.take(event)
-                    await asyncio.sleep(0)
+                        await self._take_in_steps(event)
+                    else:
+                        await asyncio.sleep(0)
                     await self._caught_up()
 
     async def _caught_up(self) -> None:
@@ -237,6 +238,17 @@ class Connection:
         self._set_timer(now)
         self._close_if_through()
 
+    async def _take_in_steps(self, event: Input) -> None:
+        """As `take`, with a breath for the others after each step."""
+        for outputs in self._dialogue.steps(event, self._clock()):
+            if self._is_closed:
+                return
+            now = self._clock()
+            self.emit(outputs)
+            self._set_timer(now)
+            self._close_if_through()
+            await asyncio.sleep(0)
+
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -250,6 +262,19 @@ class Connection:
         # After the loop has ended nobody is left who could be told.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.take, result)
+
+    def _sliced(self, event: Decoded) -> Iterator[Input]:
+        # What will be refused is refused once, as a whole.
+        if (
+            isinstance(event, InputAudioBufferAppend)
+            and len(event.audio) > SLICE_BYTES
+            and self._dialogue.may_be_sliced(event.audio)
+        ):
+            for start in range(0, len(event.audio), SLICE_BYTES):
+                audio = event.audio[start : start + SLICE_BYTES]
+                yield InputAudioBufferAppend(audio=audio, event_id=event.event_id)
+        else:
+            yield event
 
     def _close_if_through(self) -> None:
         if self._is_leaving and not self._watch.is_answering:
@@ -268,15 +293,3 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
         self._outbox.put_nowait(None)
-
-
-def _sliced(event: Decoded) -> Iterator[Input]:
-    # One too long is refused as a whole.
-    if isinstance(event, InputAudioBufferAppend) and (
-        SLICE_BYTES < len(event.audio) <= MAX_APPEND_BYTES
-    ):
-        for start in range(0, len(event.audio), SLICE_BYTES):
-            audio = event.audio[start : start + SLICE_BYTES]
-            yield InputAudioBufferAppend(audio=audio, event_id=event.event_id)
-    else:
-        yield event

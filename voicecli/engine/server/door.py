@@ -1,8 +1,10 @@
-"""The way in: a WebSocket handshake, or one small HTTP request with a body.
+"""The way in: a WebSocket handshake, or one small HTTP request.
 
-The library reads handshakes, which have no body. A POST is held back here until its body is
-complete, and then shown to the library as a GET without one, so that limits, time-outs, TLS and
-answers are the library's for both. Whoever answers has to look at `body`.
+The library is for handshakes: for requests of other methods than GET, and for bodies, it has no
+answer, or not always the same one. So these are held back here, a POST until its body is complete
+and any other until its head is, and then shown to the library as a GET without a body: limits,
+time-outs, TLS and answers are the library's for all. Whoever answers has to look at `method` and
+`body`. What is no HTTP is cut at once.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+import re
 from collections.abc import Mapping, MutableSet
 from typing import Any, Final
 
@@ -17,10 +20,14 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Response
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+"Of a request that is no GET; more is refused with 431."
 MAX_BODY_BYTES: Final = 256 * 1024
 "Of a POST; more is refused with 413."
 
-_POST: Final = b"POST "
+_METHOD: Final = re.compile(rb"[A-Z-]{1,16}( |\Z)")
+"How a request begins, as far as it is there."
+_REQUEST_LINE: Final = re.compile(rb"[A-Z-]+ (\S+) HTTP/1\.[01]")
+_SHOWN_IF_TOO_LONG: Final = b"GET / HTTP/1.1\r\n\r\n"
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _OF_BODIES: Final = (b"content-length:", b"transfer-encoding:", b"expect:")
 
@@ -33,10 +40,11 @@ class Door(ServerConnection):
         most: when there are more than so many lines, a new one is cut at once.
     """
 
-    body: bytes | None = None
-    "Of a POST; None: it is none."
+    method: str = "GET"
+    body: bytes = b""
+    "Of a POST."
     refusal: http.HTTPStatus | None = None
-    "Why a POST cannot be read."
+    "Why a request cannot be read."
 
     def __init__(
         self, *args: Any, lines: MutableSet[ServerConnection], most: int, **kwargs: Any
@@ -61,27 +69,46 @@ class Door(ServerConnection):
         if self._early is not None:
             self._early += data
             data = self._readable(self._early)
-        elif self.body is not None:
-            return  # no frames follow a POST, so what comes is the rest of a body that was refused
+        elif self.method != "GET":
+            return  # no frames follow, so what comes is the rest of a body that nobody wants
         if data:
             super().data_received(data)
 
     def _readable(self, early: bytearray) -> bytes:
-        """What the library may see by now: nothing, until a body is complete."""
-        if early[: len(_POST)] != _POST[: len(early)]:
+        """What the library may see by now: nothing, until the request is as complete as it needs.
+
+        That is for a POST the end of its body, for others the end of the head.
+        """
+        if not _METHOD.match(early):
+            return self._hang_up()
+        method, space, _ = bytes(early[: MAX_HEAD_BYTES + 1]).partition(b" ")
+        if not space:
+            return b""
+        if method == b"GET":
             return self._let_in(bytes(early))
         head, end, body = bytes(early).partition(_END_OF_HEAD)
-        if not end:
-            # Let in as it is, it is refused.
-            return self._let_in(head) if len(head) > MAX_HEAD_BYTES else b""
         first, *headers = head.split(b"\r\n")
-        length = self._body_length(headers)
-        if len(body) < length and self.refusal is None:
-            self._ask_for_body(headers)
+        request = _REQUEST_LINE.fullmatch(first)
+        if request is None and (headers or end):
+            return self._hang_up()
+        if len(head) > MAX_HEAD_BYTES:
+            self.method = method.decode()
+            self.refusal = http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            return self._let_in(_SHOWN_IF_TOO_LONG)
+        if request is None or not end:
             return b""
-        self.body = body[:length]
-        kept = [line for line in headers if not line.lower().startswith(_OF_BODIES)]
-        return self._let_in(b"\r\n".join([b"GET " + first[len(_POST) :], *kept, b"", b""]))
+        if method == b"POST":
+            length = self._body_length(headers)
+            if len(body) < length and self.refusal is None:
+                self._ask_for_body(headers)
+                return b""
+            self.body = body[:length]
+        self.method = method.decode()
+        return self._let_in(_as_get(request[1], headers))
+
+    def _hang_up(self) -> bytes:
+        self.transport.abort()
+        return b""
 
     def _let_in(self, data: bytes) -> bytes:
         self._early = None
@@ -104,6 +131,11 @@ class Door(ServerConnection):
         if waits and not self._is_told_to_go_on:
             self._is_told_to_go_on = True
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _as_get(target: bytes, headers: list[bytes]) -> bytes:
+    kept = [line for line in headers if not line.lower().startswith(_OF_BODIES)]
+    return b"\r\n".join([b"GET " + target + b" HTTP/1.1", *kept, b"", b""])
 
 
 def _names_length(header: bytes) -> bool:

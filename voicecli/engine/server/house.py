@@ -17,6 +17,7 @@ from voicecli.engine.server.access import (
     Doorkeeper,
     is_loopback,
     key_of,
+    wants_beta,
 )
 from voicecli.engine.server.connection import Connection, Worker
 from voicecli.engine.server.journal import Journal
@@ -115,6 +116,12 @@ class House:
             return self.secrets.session_of(key, self.now())
         return {} if self.doorkeeper.admits_key(key) else None
 
+    def wants_beta(self, request: Request | None) -> bool:
+        """Whether a client expects the API as it was before its release."""
+        if request is None:
+            return False
+        return wants_beta(request.headers.get_all("OpenAI-Beta"), _subprotocols_in(request))
+
     def refuse(self, reason: str, **fields: Any) -> None:
         """Note that somebody was turned away."""
         self.metrics.count("refused_total", reason=reason)
@@ -125,7 +132,10 @@ class House:
 
 
 def _key_in(request: Request) -> str:
-    headers = request.headers
-    offered = ",".join(headers.get_all("Sec-WebSocket-Protocol")).split(",")
-    authorizations = headers.get_all("Authorization")
-    return key_of(authorizations[0] if authorizations else None, map(str.strip, offered))
+    authorizations = request.headers.get_all("Authorization")
+    return key_of(authorizations[0] if authorizations else None, _subprotocols_in(request))
+
+
+def _subprotocols_in(request: Request) -> list[str]:
+    offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).split(",")
+    return [one.strip() for one in offered]

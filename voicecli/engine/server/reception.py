@@ -19,6 +19,7 @@ from voicecli.engine.server.metrics import CONTENT_TYPE, Labels
 
 PATH: Final = "/v1/realtime"
 SECRETS_PATH: Final = "/v1/realtime/client_secrets"
+MODELS_FAILED: Final = "models_not_loaded"
 RETRY_AFTER: Final = {"Retry-After": "5"}
 
 
@@ -30,15 +31,25 @@ class Reception:
 
     def respond(self, socket: ServerConnection, request: Request) -> Response | None:
         """Answer what is no handshake, and refuse handshakes that are not to be."""
+        assert isinstance(socket, Door)
+        response = self._answer(socket, request)
+        if response is not None and socket.method == "HEAD":
+            response.body = b""  # what its headers tell of it stays
+        return response
+
+    def _answer(self, socket: Door, request: Request) -> Response | None:
         path = _path_in(request.path)
         stranger = self._turn_away(socket, request)
         if stranger is not None:
             return stranger
-        is_post = isinstance(socket, Door) and socket.body is not None
-        if is_post or getattr(request, "method", "GET") != "GET":
-            return self._post(socket, request, path)
+        if socket.refusal is not None:
+            return as_error(socket, socket.refusal, "invalid_body", socket.refusal.description)
+        if socket.method not in _methods(path):
+            return _not_allowed(socket, path)
+        if socket.method == "POST":
+            return self._make_secret(socket, request)
         if path == "/healthz":
-            return self._health(socket)
+            return self._health(socket, request)
         if path.endswith("/realtime"):
             return self._full(socket)
         if not self._house.has_token(request):
@@ -85,12 +96,7 @@ class Reception:
             headers=RETRY_AFTER,
         )
 
-    def _post(self, socket: ServerConnection, request: Request, path: str) -> Response:
-        if not isinstance(socket, Door) or socket.body is None or path != SECRETS_PATH:
-            status = http.HTTPStatus.METHOD_NOT_ALLOWED
-            return as_error(socket, status, "method_not_allowed", f"POST goes to {SECRETS_PATH}.")
-        if socket.refusal is not None:
-            return as_error(socket, socket.refusal, "invalid_body", socket.refusal.description)
+    def _make_secret(self, socket: Door, request: Request) -> Response:
         if not self._house.has_token(request):
             return self._unauthorized(socket)
         try:
@@ -111,9 +117,9 @@ class Reception:
         headers = {"WWW-Authenticate": "Bearer"}
         return as_error(socket, status, "invalid_api_key", message, headers=headers)
 
-    def _health(self, socket: ServerConnection) -> Response:
+    def _health(self, socket: ServerConnection, request: Request) -> Response:
         state = "none" if self._house.workshop is None else self._house.workshop.state
-        has_failed = state.startswith("failed")
+        has_failed = state == "failed"
         told = {
             "status": "failed" if has_failed else "ok",
             "models": state,
@@ -122,6 +128,11 @@ class Reception:
         }
         if state == "loading":
             told["loading"] = self._house.progress()
+        if has_failed:
+            told["code"] = MODELS_FAILED
+            # Paths, addresses of other servers: for those only who have shown that they may know.
+            if self._house.policy.token is not None and self._house.has_token(request):
+                told["reason"] = self._house.workshop.failure if self._house.workshop else ""
         status = http.HTTPStatus.SERVICE_UNAVAILABLE if has_failed else http.HTTPStatus.OK
         return as_json(socket, told, status)
 
@@ -133,6 +144,18 @@ class Reception:
         yield "models_ready", (), float(self._house.workshop.state == "ready")
         for stage, pool in self._house.workshop.pools.items():
             yield "queue_depth", (("stage", stage),), pool.depth
+
+
+def _methods(path: str) -> tuple[str, ...]:
+    if path == SECRETS_PATH:
+        return ("POST",)
+    return ("GET",) if path.endswith("/realtime") else ("GET", "HEAD")
+
+
+def _not_allowed(socket: Door, path: str) -> Response:
+    allowed = ", ".join(_methods(path))
+    status, message = http.HTTPStatus.METHOD_NOT_ALLOWED, f"Here goes {allowed}."
+    return as_error(socket, status, "method_not_allowed", message, headers={"Allow": allowed})
 
 
 def _path_in(target: str) -> str:

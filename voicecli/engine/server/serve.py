@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import signal
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
@@ -168,14 +169,17 @@ class _Halt:
 def _signals(halt: _Halt) -> Iterator[None]:
     """Let SIGINT and SIGTERM ask for the end, where this thread can be told of them."""
     loop = asyncio.get_running_loop()
-    wanted = (signal.SIGINT, signal.SIGTERM)
+    wanted = [signal.SIGINT, signal.SIGTERM]
     try:
         for one in wanted:
             loop.add_signal_handler(one, halt.ask)
     except NotImplementedError:  # Windows
-        old = {one: signal.getsignal(one) for one in wanted}
-        for one in wanted:
-            signal.signal(one, lambda *_: loop.call_soon_threadsafe(halt.ask))
+        if sys.platform == "win32":
+            wanted.append(signal.SIGBREAK)
+        old = {}
+        with contextlib.suppress(ValueError):  # not the main thread
+            for one in wanted:
+                old[one] = signal.signal(one, lambda *_: loop.call_soon_threadsafe(halt.ask))
         yield
         for one, handler in old.items():
             signal.signal(one, handler)

@@ -24,7 +24,14 @@ from voicecli.protocol.objects import ErrorDetails
 
 log = logging.getLogger(__name__)
 
-INVALID_KEY: Final = 3000
+WRONG_KEY: Final = (3000, "invalid_api_key", "Incorrect API key provided.")
+BETA_SHAPE: Final = (
+    4000,
+    "beta_api_shape_disabled",
+    "The Realtime API's beta is over: leave the header OpenAI-Beta and the sub-protocol "
+    "openai-beta.realtime-v1 away, and use the events of the released API.",
+)
+"Close codes, codes and messages of refusals."
 TRY_AGAIN_LATER: Final = 1013
 
 
@@ -43,23 +50,28 @@ class Sessions:
                 return
             session = self._house.session_for(socket.request)
             if session is None:
-                await self._refuse_key(socket)
+                await self._refuse(socket, "key", *WRONG_KEY)
+                return
+            if self._house.wants_beta(socket.request):
+                await self._refuse(socket, "beta", *BETA_SHAPE)
                 return
             await self._talk(socket, session)
 
-    async def _refuse_key(self, socket: ServerConnection) -> None:
+    async def _refuse(
+        self, socket: ServerConnection, reason: str, close_code: int, code: str, message: str
+    ) -> None:
         """As the API does it: browsers cannot see the status of a handshake that failed."""
-        self._house.refuse("key")
+        self._house.refuse(reason)
         error = {
             "type": "invalid_request_error",
-            "code": "invalid_api_key",
-            "message": "Incorrect API key provided.",
+            "code": code,
+            "message": message,
             "param": None,
             "event_id": None,
         }
         event = ErrorEvent(event_id=new_id("event"), error=ErrorDetails(error))
         await socket.send(encode(event), text=True)
-        await socket.close(INVALID_KEY, "invalid_request_error.invalid_api_key")
+        await socket.close(close_code, f"invalid_request_error.{code}")
 
     async def _talk(self, socket: ServerConnection, settings: dict[str, Any]) -> None:
         limit_s = self._house.policy.session_limit_s

@@ -73,7 +73,7 @@ class HibariVoice:
             from hibari import Hibari
         except ImportError as exc:
             raise ModelError(
-                "hibari-tts is not installed", "install it: pip install 'voicecli[local]'"
+                "hibari-tts is not installed", 'install it: pip install "voicecli[local]"'
             ) from exc
         try:
             self._hibari = Hibari(voice="heart", threads=1)

@@ -119,16 +119,19 @@ def test_without_voice_detection_a_file_is_one_turn() -> None:
 
 @needs_models
 def test_a_second_question_cuts_the_answer_to_the_first_off(tmp_path: Path) -> None:
-    both, heard = tmp_path / "both.wav", tmp_path / "heard.wav"
+    from voicecli.audio.resample import convert
+
+    heard = tmp_path / "heard.wav"
     with wave.open(str(FORWARD)) as wav:
-        pcm, rate = wav.readframes(wav.getnframes()), wav.getframerate()
-    with wave.open(str(both), "wb") as wav:
-        wav.setnchannels(1)
-        wav.setsampwidth(2)
-        wav.setframerate(rate)
-        wav.writeframes(pcm + bytes(2 * rate * 6 // 10) + pcm)
-    arguments = ["--mic", str(both), "--speaker", str(heard), "--linger", "0.5"]
-    with spoken(*LOCAL, *arguments, "--json") as program:
+        pcm = convert(wav.readframes(wav.getnframes()), wav.getframerate(), 24_000)
+    arguments = ["--mic", "-", "--speaker", str(heard), "--linger", "0.5", "--json"]
+    with spoken(*LOCAL, *arguments, stdin=subprocess.PIPE) as program:
+        assert program.process.stdin is not None
+        program.process.stdin.write(pcm)
+        program.process.stdin.flush()
+        program.until_line("assistant", timeout_s=30)
+        program.process.stdin.write(pcm)
+        program.process.stdin.close()
         ended(program)
         (cut,) = program.lines_of("barge_in")
         assert not program.lines_of("error")

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from voicecli.audio.outlet import Outlet
 from voicecli.audio.pcm import (
@@ -25,6 +25,9 @@ from voicecli.audio.playback import Heard, Playout
 from voicecli.audio.ports import SpeakerReport
 from voicecli.audio.resample import Resampler
 
+if TYPE_CHECKING:
+    from voicecli.audio.cleaning_thread import CleaningThread
+
 Clock = Callable[[], float]
 
 _WAITING_FRAMES: Final = 50
@@ -38,10 +41,24 @@ class Intake:
     """Where one capture stream puts what it captures."""
 
     def __init__(self, rate_hz: int) -> None:
+        self.rate_hz = rate_hz
         self.blocks = Framer(rate_hz * FRAME_MS // 1000 * SAMPLE_BYTES)
         self.waiting: deque[bytes] = deque()
         self.resampler = Resampler(rate_hz, WIRE_RATE_HZ)
         self.frames = Framer()
+        self.early_s = 0.0
+        "How much of the next frame was there before the block that completes it."
+        self.cleaned: deque[tuple[bytes, bool]] = deque()
+        "Frames to be delivered, and whether each was captured as digital silence."
+        self.lost_frames = 0
+        "Of those that were cleaned."
+
+    def give(self, cleaned: bytes, captured: bytes) -> None:
+        """Have a frame delivered; for the thread that cleans."""
+        if len(self.cleaned) >= _WAITING_FRAMES:
+            self.cleaned.popleft()
+            self.lost_frames += 1
+        self.cleaned.append((cleaned, is_digital_silence(captured)))
 
 
 class DeviceMicrophone:
@@ -53,6 +70,8 @@ class DeviceMicrophone:
 
     def __init__(self) -> None:
         self.dropped_frames = 0
+        self.cleaning: CleaningThread | None = None
+        "What all that is captured goes through, if it is to be cleaned."
         self._deliver: Callable[[bytes], None] | None = None
         self._intake: Intake | None = None
         self._zero_frames = 0
@@ -70,6 +89,7 @@ class DeviceMicrophone:
     async def start(self, deliver: Callable[[bytes], None]) -> None:
         if self._intake is not None:
             self._intake.waiting.clear()
+            self._intake.cleaned.clear()
         self._deliver = deliver
 
     async def close(self) -> None:
@@ -94,12 +114,23 @@ class DeviceMicrophone:
         loop = asyncio.get_running_loop()
         self._stand_in(loop, loop.time() - silent_for_s)
 
-    def captured(self, intake: Intake, block: bytes, overflowed: bool = False) -> bool:
-        """Keep what was captured; whether 20 ms are complete. For the audio thread only."""
+    def captured(
+        self, intake: Intake, block: bytes, overflowed: bool = False, adc_at: float = 0.0
+    ) -> bool:
+        """Keep what was captured; whether there is something to hand over.
+
+        For the audio thread only. `adc_at` is when the block's first sample came to the device.
+        """
+        adc_at -= intake.blocks.waiting_bytes / SAMPLE_BYTES / intake.rate_hz
         complete = intake.blocks.push(block)
         if self._deliver is None or intake is not self._intake:
             return False
         self.dropped_frames += overflowed  # The device says that it lost some, and not how much.
+        if self.cleaning is not None:
+            for frame in complete:
+                self.dropped_frames += not self.cleaning.captured(intake, frame, adc_at, overflowed)
+                overflowed, adc_at = False, adc_at + FRAME_MS / 1000
+            return False
         for frame in complete:
             if len(intake.waiting) >= _WAITING_FRAMES:
                 intake.waiting.popleft()
@@ -113,8 +144,17 @@ class DeviceMicrophone:
         while intake is not None and intake.waiting and self._deliver is not None:
             captured = intake.resampler.process(intake.waiting.popleft())
             for frame in intake.frames.push(captured):
-                self._zero_frames = self._zero_frames + 1 if is_digital_silence(frame) else 0
-                self._deliver(frame)
+                self._hand_over(frame, is_digital_silence(frame))
+        while intake is not None and intake.cleaned and self._deliver is not None:
+            self._hand_over(*intake.cleaned.popleft())
+        if intake is not None:
+            lost, intake.lost_frames = intake.lost_frames, 0
+            self.dropped_frames += lost
+
+    def _hand_over(self, frame: bytes, was_zero: bool) -> None:
+        self._zero_frames = self._zero_frames + 1 if was_zero else 0
+        if self._deliver is not None:
+            self._deliver(frame)
 
     def _stand_in(self, loop: asyncio.AbstractEventLoop, given_until: float) -> None:
         """Deliver the silence that is due, and come again for the next frame."""
@@ -147,6 +187,8 @@ class DeviceSpeaker:
         self._device_underflows = 0
         self._playout = Playout(rebuffer_samples=samples_of_ms(_REBUFFER_MS))
         self._outlet: Outlet | None = None
+        self.cleaning: CleaningThread | None = None
+        "What has to know all that is played, if the microphone is to be cleaned of it."
 
     @property
     def underflows(self) -> int:
@@ -210,6 +252,8 @@ class DeviceSpeaker:
                 return bytes(samples * SAMPLE_BYTES), False
             self._device_underflows += underflowed
             block = outlet.take(samples, dac_at, self._playout.take)
+            if self.cleaning is not None:
+                self.cleaning.played(outlet, outlet.rate_hz, block, dac_at, underflowed)
             return block, self._playout.has_events
 
     def report_events(self) -> None:

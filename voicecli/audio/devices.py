@@ -35,15 +35,22 @@ from voicecli.audio.choosing import (
     choose_device,
     named,
 )
+from voicecli.audio.cleaning import Cleaner
+from voicecli.audio.cleaning_thread import CleaningThread
 from voicecli.audio.dac import DacClock
 from voicecli.audio.device_ends import Clock, DeviceMicrophone, DeviceSpeaker, Intake
+from voicecli.audio.echo import INSTALL, EchoMode
 from voicecli.audio.outlet import Outlet
 from voicecli.audio.pcm import WIRE_RATE_HZ, samples_of_ms
 from voicecli.audio.ports import DevicesReport, Failed, Noted
+from voicecli.audio.stdin import take_stdin
 from voicecli.audio.watching import ListWatch, encoded
 from voicecli.errors import AudioDeviceError
 
 _T = TypeVar("_T")
+
+_MULTITHREADED: Final = 0
+"COM's COINIT_MULTITHREADED."
 
 DEFAULT_BLOCK_MS: Final = 20 / 3
 "Of playback, 160 samples at 24 kHz; docs/audio.md says what longer and shorter ones cost."
@@ -68,6 +75,19 @@ FOLLOWS_DEFAULT: Final = sys.platform != "linux"
 """Whether a change of the default device is ours to follow. On Linux the device that PortAudio
 calls the default is the sound server's, which moves its streams by itself. Core Audio and WASAPI
 leave a stream on the device it was opened on."""
+
+ECHO_FOUND: Final[dict[EchoMode, str]] = {
+    "off": "the microphone hears the speaker: use a headset, turn the volume down, or have the "
+    "echo taken out: --echo auto",
+    "aec": "the microphone still hears the speaker, more than can be taken out: use a headset, "
+    "turn the volume down, or talk in turns: --echo half-duplex",
+    "half-duplex": "the microphone hears the speaker for long after it has played: use a headset, "
+    "or turn the volume down",
+}
+NO_CANCELLER: Final = (
+    "no echo cancellation is installed: the microphone is silent while an answer plays, so that it "
+    f"does not hear it; Esc interrupts. With a headset: --echo off. To install it: {INSTALL}"
+)
 
 WENT_AWAY: Final = "the sound device went away"
 STOPPED_ANSWERING: Final = "the sound server has stopped answering"
@@ -146,7 +166,7 @@ def refresh_list() -> None:
 
 def tell_lists(every_s: float) -> None:
     """Print the list of devices whenever it is another one, until stdin ends: for `ListWatch`."""
-    threading.Thread(target=_leave_with_stdin, daemon=True).start()
+    threading.Thread(target=_leave_with_stdin, args=(take_stdin(),), daemon=True).start()
     before: list[DeviceInfo] | None = None
     while True:
         devices: list[DeviceInfo] = []
@@ -160,8 +180,9 @@ def tell_lists(every_s: float) -> None:
         time.sleep(every_s)
 
 
-def _leave_with_stdin() -> None:
-    sys.stdin.buffer.read()
+def _leave_with_stdin(stdin: int) -> None:
+    while os.read(stdin, 4096):
+        pass
     os._exit(0)
 
 
@@ -268,6 +289,7 @@ class _Line:
                 latency="low",
                 callback=self._called_back,
                 finished_callback=self.finished,
+                extra_settings=_settings_of(sounddevice, self.device.host_api),
             )
             self.rate_hz = rate_hz
             self._opened(self.stream.latency)
@@ -291,14 +313,19 @@ class _CaptureLine(_Line):
     def __init__(self, microphone: DeviceMicrophone, *line: Any) -> None:
         super().__init__(*line)
         self._microphone = microphone
+        self._adc = DacClock()
 
     def _prepare(self, rate_hz: int) -> None:
         self.intake = Intake(rate_hz)
 
+    def _opened(self, latency_s: float) -> None:
+        self._adc = DacClock(-latency_s)
+
     def _called_back(self, buffer: Any, samples: int, stamps: Any, flags: Any) -> None:
-        self.called_back()
+        now = self.called_back()
+        adc_at = self._adc.dac_at(stamps.currentTime, stamps.inputBufferAdcTime, now)
         overflowed = bool(flags) and flags.input_overflow
-        if self._microphone.captured(self.intake, bytes(buffer), overflowed):
+        if self._microphone.captured(self.intake, bytes(buffer), overflowed, adc_at):
             self._wake()
 
 
@@ -344,6 +371,8 @@ class AudioDevices:
         clock: Of all times reported; any monotonic clock in seconds.
         block_ms: How much the speaker takes at a time.
         fade_ms: Length of the fade-out of `DeviceSpeaker.stop`.
+        echo: How the microphone is kept from hearing the speaker; needs both to be devices.
+        suppresses_noise: Whether steady noise is taken out of the microphone.
     """
 
     def __init__(
@@ -357,7 +386,12 @@ class AudioDevices:
         clock: Clock = time.monotonic,
         block_ms: float = DEFAULT_BLOCK_MS,
         fade_ms: float = 4.0,
+        echo: EchoMode = "off",
+        suppresses_noise: bool = False,
     ) -> None:
+        self.echo = echo if microphone and speaker else "off"
+        self._suppresses_noise = suppresses_noise and microphone is not None
+        self._hears_itself = microphone is not None and speaker is not None
         self.microphone = DeviceMicrophone()
         self.speaker = DeviceSpeaker(clock, fade_ms)
         self.is_abandoned = False
@@ -388,6 +422,7 @@ class AudioDevices:
         self._threads: set[threading.Thread] = set()
         "Those that open or close streams, and may hang in it."
         self._switch_interval_s = sys.getswitchinterval()
+        self._cleaning: CleaningThread | None = None
 
     async def open(self) -> None:
         """Open and start both; after a failure it may be called again.
@@ -398,6 +433,7 @@ class AudioDevices:
         """
         await self.close()
         self._loop, self._is_waking = asyncio.get_running_loop(), False
+        self._begin_to_clean()
         try:
             lines = await _in_own_thread(
                 self._opened_lines, _OPEN_PATIENCE_S, discard=_end, threads=self._threads
@@ -434,10 +470,44 @@ class AudioDevices:
         if self._recovery is not None:
             self._recovery.cancel()
             self._recovery = None
+        self._end_cleaning()
         self._end_soon(list(self._lines.values()))
         self._lines.clear()
         self._lost.clear()
         self.is_abandoned |= not await self._have_ended()
+
+    def _begin_to_clean(self) -> None:
+        if not (self._hears_itself or self._suppresses_noise):
+            return
+        cleaner = Cleaner(
+            self.echo, suppresses_noise=self._suppresses_noise, watches=self._hears_itself
+        )
+        told = (self._wake, self._echo_found, self._cleaning_failed)
+        self._cleaning = CleaningThread(cleaner, *told)
+        self.microphone.cleaning = self.speaker.cleaning = self._cleaning
+        self._cleaning.start()
+
+    def _end_cleaning(self) -> None:
+        self.microphone.cleaning = self.speaker.cleaning = None
+        if self._cleaning is not None:
+            self._cleaning.close()
+            self._cleaning = None
+
+    def _echo_found(self) -> None:
+        self._tell_loop(self._tell, Noted(ECHO_FOUND[self.echo]))
+
+    def _cleaning_failed(self, reason: str) -> None:
+        message = f"the microphone is sent as it is: what cleans it broke down ({reason})"
+        self._tell_loop(self._tell, Noted(message))
+
+    @property
+    def is_half_duplex(self) -> bool:
+        """Whether the microphone is not heard while the speaker plays."""
+        return self.echo == "half-duplex"
+
+    def note(self, message: str) -> None:
+        """Have something told as soon as somebody listens; for the loop's thread."""
+        self._tell(Noted(message))
 
     @property
     def missing(self) -> str:
@@ -763,6 +833,15 @@ def _preferred_host_api(host_apis: Any) -> dict[str, Any]:
     return apis[default] if 0 <= default < len(apis) else {}
 
 
+def _settings_of(sounddevice: Any, host_api: str) -> Any:
+    """What a host API has to be told beside the usual.
+
+    WASAPI takes the rate and the channels of the system's mixer and no others, unless it is allowed
+    to convert: no mono from a microphone array of four, and none to a speaker of six channels.
+    """
+    return sounddevice.WasapiSettings(auto_convert=True) if "WASAPI" in host_api else None
+
+
 def _end(lines: Sequence[_Line]) -> None:
     for line in lines:
         if line.stream is not None:
@@ -800,9 +879,31 @@ async def _in_own_thread(
 
 
 def _started_thread(call: Callable[[], None], threads: set[threading.Thread]) -> None:
-    thread = threading.Thread(target=call, name="sound-device", daemon=True)
+    thread = threading.Thread(target=_with_com, args=(call,), name="sound-device", daemon=True)
     threads.add(thread)
     thread.start()
+
+
+def _with_com(call: Callable[[], None]) -> None:
+    """Call what calls PortAudio, in a thread of its own.
+
+    On Windows each thread has to say that it uses COM, or WASAPI opens nothing there
+    (https://github.com/PortAudio/portaudio/issues/250). They all share one apartment, which is kept
+    between them: PortAudio goes on using what it found in a thread that has ended.
+    """
+    if sys.platform != "win32":
+        call()
+        return
+    import ctypes
+
+    com = ctypes.windll.ole32
+    com.CoIncrementMTAUsage(ctypes.byref(ctypes.c_void_p()))
+    has_begun = com.CoInitializeEx(None, _MULTITHREADED) >= 0
+    try:
+        call()
+    finally:
+        if has_begun:
+            com.CoUninitialize()
 
 
 def _descriptor(stream: Any) -> int | None:

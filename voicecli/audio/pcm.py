@@ -75,6 +75,11 @@ class Framer:
         self._frame_bytes = frame_bytes
         self._rest = b""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits for a frame to become whole."""
+        return len(self._rest)
+
     def push(self, pcm: bytes) -> list[bytes]:
         """Add `pcm` (also a torn sample); give the frames that are now whole, in order."""
         size = self._frame_bytes

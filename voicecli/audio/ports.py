@@ -64,6 +64,10 @@ class Devices(Protocol):
     def missing(self) -> str:
         """`speaker`, `microphone` or `sound` (both) while there is no device for it, else empty."""
 
+    @property
+    def is_half_duplex(self) -> bool:
+        """Whether the microphone gives silence while the speaker plays."""
+
 
 class Speaker(Protocol):
     """A sink that plays parts (item id, content index) in the order they come."""

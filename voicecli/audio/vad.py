@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from voicecli.audio.pcm import FRAME_MS, SAMPLE_BYTES, level_dbfs, unpacked
+from voicecli.audio.pcm import FLOOR_DBFS, FRAME_MS, SAMPLE_BYTES, level_dbfs, unpacked
 
 _ONSET_WINDOW: Final = 5
 _ONSET_FRAMES: Final = 4
@@ -33,6 +33,10 @@ _STEADY_FRAMES: Final = 8
 _STEADY_DB: Final = 1.5
 "Eight frames within so little are a tone or a hum."
 _FULL_SCALE_DB: Final = 20.0 * math.log10(32768.0)
+_HISS_DB: Final = 8.0
+'An "s" is so much softer below 4 kHz than it is; noise of all pitches, like paper\'s, is not.'
+_LONGEST_HISS_FRAMES: Final = 12
+"No word hisses for longer; a tap does."
 _OPEN_HZ: Final = 600.0
 _HUMMED_DB: Final = 12.0
 "A hummed yes has so much less above that; hardly an open vowel has so little there."
@@ -168,10 +172,12 @@ class VoiceFrames:
         self._high = _HighPass(_OPEN_HZ, rate_hz)
         self.is_hummed = False
         "Whether the last frame was a voice with its mouth closed: there is little high in it."
+        self.level_dbfs = FLOOR_DBFS
+        "Of the last frame."
 
     def push(self, frame: bytes) -> bool:
         """Take the next 20 ms, PCM16 mono."""
-        level = level_dbfs(frame)
+        level = self.level_dbfs = level_dbfs(frame)
         self._recent_dbfs.append(level)
         speechlike = self._webrtcvad.is_speech(frame, self._rate_hz)
         is_voice = self._levels.push(level, speechlike, speaking=False)
@@ -183,6 +189,32 @@ class VoiceFrames:
     def _is_steady(self) -> bool:
         recent = self._recent_dbfs
         return len(recent) == _STEADY_FRAMES and max(recent) - min(recent) < _STEADY_DB
+
+
+class HissFrames:
+    """Whether each single frame of 20 ms hisses, as many words begin: "stop", "so", "she".
+
+    webrtcvad takes no hiss for a voice, and so hears such a word only 100 to 150 ms after it began.
+
+    Args:
+        floor_dbfs: a softer frame is no hiss.
+    """
+
+    def __init__(self, *, floor_dbfs: float) -> None:
+        self._levels = _Levels(floor_dbfs, _NEAR_MARGIN_DB)
+        self._lasting = 0
+
+    def push(self, level_dbfs: float, low_dbfs: float) -> bool:
+        """Take the next 20 ms.
+
+        Args:
+            level_dbfs: of the frame.
+            low_dbfs: of what is left of it below 4 kHz.
+        """
+        is_high = level_dbfs - low_dbfs >= _HISS_DB
+        is_hiss = self._levels.push(level_dbfs, is_high, speaking=False)
+        self._lasting = self._lasting + 1 if is_hiss else 0
+        return is_hiss and self._lasting <= _LONGEST_HISS_FRAMES
 
 
 class _HighPass:

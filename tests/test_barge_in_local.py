@@ -99,6 +99,29 @@ def test_eighty_milliseconds_of_voice_duck_the_answer_and_two_hundred_make_it_pa
     assert talk.conversation.softened == "held"
 
 
+@pytest.mark.parametrize("near", [Near.LOUD, Near.HUMMED])
+def test_a_voice_that_is_loud_or_hummed_ducks_the_answer_a_frame_sooner(near: Near):
+    talk = Ears().is_answering()
+    assert talk.hears(40, near) == []
+    assert talk.hears(20, near) == [DUCKED]
+
+
+def test_a_hiss_counts_for_the_beginning_of_a_word():
+    talk = Ears().is_answering()
+    talk.hears(60, Near.HISS)
+    assert talk.hears(20) == [DUCKED]
+
+
+def test_a_hiss_alone_ducks_the_answer_but_never_makes_it_pause_or_stop():
+    talk = Ears().is_answering()
+    assert talk.hears(80, Near.HISS) == [DUCKED]
+    talk.feed(speech_started())
+    assert talk.hears(1200, Near.HISS) == []
+    talk.feed(speech_stopped())
+    assert FULL in talk.hears(1600, voice=False)
+    assert talk.conversation.softened == ""
+
+
 def test_in_the_style_of_holding_the_answer_pauses_at_once():
     talk = Ears(BargeInRules(mode="local", style="hold")).is_answering()
     assert talk.hears(80) == [HELD]
@@ -128,7 +151,9 @@ def test_a_voice_that_the_server_never_hears_does_not_soften_for_long_and_not_ag
     assert talk.hears(80) == [DUCKED]
 
 
-@pytest.mark.parametrize("words", ["Mm-hmm.", "Yeah, okay.", "uh huh", "Right", "I see.", "Hmmmm"])
+@pytest.mark.parametrize(
+    "words", ["Mm-hmm.", "Yeah, okay.", "uh huh", "Right", "I see.", "Hmmmm", "Eh-ha,", "Pah-ha."]
+)
 def test_a_backchannel_lets_the_answer_go_on_and_is_not_answered(words: str):
     talk = Ears().is_answering()
     talk.hears(300)

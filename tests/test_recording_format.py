@@ -48,6 +48,7 @@ INPUTS: list[Any] = [
     inputs.TalkPressed(),
     inputs.TalkReleased(),
     inputs.MuteToggled(),
+    inputs.MarkerSet(),
     inputs.InterruptPressed(),
     inputs.TextTyped('"quoted"\n\x1b[31m'),
     inputs.SettingsChanged({"audio": {"input": {"turn_detection": None}}}),

@@ -3,8 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voicecli.audio.pcm import level_dbfs
 from voicecli.audio.resample import convert
-from voicecli.audio.vad import SpeechDetector, SpeechStarted, SpeechStopped, VoiceFrames
+from voicecli.audio.vad import (
+    HissFrames,
+    SpeechDetector,
+    SpeechStarted,
+    SpeechStopped,
+    VoiceFrames,
+)
 from voicecli.audio.wav import decode_wav
 
 SPEECH = Path(__file__).parent / "data" / "speech"
@@ -228,3 +235,39 @@ def test_a_voice_with_little_above_its_first_harmonics_is_hummed():
         voiced = [hummed for voice, hummed in found if voice]
         assert len(voiced) > 5
         assert (sum(voiced) > len(voiced) * 0.9) == is_hummed
+
+
+def banded(ms, low_hz, high_hz, dbfs):
+    """Noise between two pitches, at 24 kHz."""
+    samples = noise(ms * 24, dbfs)
+    spectrum = np.fft.rfft(samples)
+    hz = np.fft.rfftfreq(len(samples), 1 / 24_000)
+    spectrum[(hz < low_hz) | (hz > high_hz)] = 0
+    samples = np.fft.irfft(spectrum, len(samples))
+    return samples * 32768 * 10 ** (dbfs / 20) / np.sqrt(np.mean(samples**2))
+
+
+def hisses(samples, floor_dbfs=-45.0):
+    frames = HissFrames(floor_dbfs=floor_dbfs)
+    quiet = noise(24 * 200, -65)
+    found = []
+    for frame in framed(np.concatenate([quiet, samples]), 24_000):
+        low = np.frombuffer(frame, "<i2").reshape(-1, 3).mean(axis=1).astype("<i2")
+        found.append(frames.push(level_dbfs(frame), level_dbfs(low.tobytes())))
+    return found[10:]
+
+
+def test_an_s_is_a_hiss():
+    assert all(hisses(banded(100, 5000, 9000, -38)))
+
+
+def test_noise_of_all_pitches_a_breath_and_a_soft_hiss_are_none():
+    assert not any(hisses(banded(100, 0, 12_000, -30)))
+    assert not any(hisses(banded(100, 500, 3000, -30)))
+    assert not any(hisses(banded(100, 5000, 9000, -50)))
+
+
+def test_what_hisses_for_longer_than_a_word_does_is_none():
+    found = hisses(banded(600, 5000, 9000, -38))
+    assert all(found[:12])
+    assert not any(found[12:])

@@ -3,8 +3,8 @@
 Theory. An answer is softened as soon as a voice may be there, and that can always be undone; it is
 stopped for good only when somebody wants the floor. Three stages:
 
-1. *Suspicion*, after 80 to 100 ms of voice on the microphone (or when the server hears speech): the
-   answer is ducked.
+1. *Suspicion*, after 60 to 100 ms of voice on the microphone (or when the server hears speech): the
+   answer is ducked. A hiss counts here, for many words begin with one, and nowhere else.
 2. *Hold*, when the voice lasts, or the server hears it as well: the answer pauses. What is held is
    not heard, so it can go on with the next sample.
 3. *Verdict*. The answer stops when the voice lasts for long, or when the words are more than a
@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal, TypeAlias
 
-from voicecli.audio.pcm import FRAME_MS, WIRE_RATE_HZ, packed, unpacked
-from voicecli.audio.vad import VoiceFrames
+from voicecli.audio.pcm import FRAME_MS, WIRE_RATE_HZ, level_dbfs, packed, unpacked
+from voicecli.audio.vad import HissFrames, VoiceFrames
 
 Mode: TypeAlias = Literal["server", "local", "off"]
 Style: TypeAlias = Literal["duck", "hold"]
@@ -37,7 +37,14 @@ WordsMean: TypeAlias = Literal["interruption", "backchannel", "nothing", "unclea
 
 ONSET_WINDOW: Final = 5
 ONSET_FRAMES: Final = 4
-"So many frames of the window are voice when a suspicion begins: 80 to 100 ms."
+"So many frames of the window are voice or hiss when a suspicion begins: 80 to 100 ms."
+
+SURE_WINDOW: Final = 4
+SURE_FRAMES: Final = 3
+"The same of voice that is loud, or hummed as no breath and no click is: 60 to 80 ms."
+
+LOUD_DB: Final = 10.0
+"Above the level at which a voice begins: nobody far away, and no echo that was cancelled."
 
 GONE_MS: Final = 300
 "A voice that the server does not hear is no voice when it has been gone for so long."
@@ -127,6 +134,15 @@ class Near(IntEnum):
     VOICE = 1
     HUMMED = 2
     'A voice with its mouth closed: half of an "mm-hmm".'
+    HISS = 3
+    'No voice, but perhaps the beginning of a word: the "s" of "stop".'
+    LOUD = 4
+    "A voice, not hummed, and loud."
+
+    @property
+    def is_voice(self) -> bool:
+        """Whether somebody's voice sounds in it."""
+        return self not in (Near.NOTHING, Near.HISS)
 
 
 class NearVoice:
@@ -137,6 +153,7 @@ class NearVoice:
     def __init__(self, level_dbfs: float) -> None:
         self._level_dbfs = level_dbfs
         self._frames: VoiceFrames | None = None
+        self._hisses = HissFrames(floor_dbfs=level_dbfs)
 
     def push(self, pcm: bytes) -> Near:
         """Take a frame of 20 ms, PCM16 at 24 kHz."""
@@ -149,9 +166,14 @@ class NearVoice:
         samples = samples[::3]
         for position, third in enumerate(thirds):
             samples[position] = sum(third) // 3
-        if not self._frames.push(packed(samples)):
-            return Near.NOTHING
-        return Near.HUMMED if self._frames.is_hummed else Near.VOICE
+        is_voice = self._frames.push(packed(samples))
+        is_hiss = self._hisses.push(level_dbfs(pcm), self._frames.level_dbfs)
+        if not is_voice:
+            return Near.HISS if is_hiss else Near.NOTHING
+        if self._frames.is_hummed:
+            return Near.HUMMED
+        is_loud = self._frames.level_dbfs >= self._level_dbfs + LOUD_DB
+        return Near.LOUD if is_loud else Near.VOICE
 
 
 @dataclass
@@ -212,9 +234,9 @@ class BargeIn:
             is_answering: whether an answer is being heard or made.
             at: now.
         """
-        is_voice = near is not Near.NOTHING
+        is_sound = near is not Near.NOTHING
         self._recent.append(near)
-        self._quiet_ms = 0 if is_voice else self._quiet_ms + FRAME_MS
+        self._quiet_ms = 0 if is_sound else self._quiet_ms + FRAME_MS
         if self._quiet_ms >= GONE_MS:
             self._needs_quiet = False
         if self.rules.mode != "local":
@@ -223,9 +245,7 @@ class BargeIn:
             self._count(near)
             self._look()
             return self.tick(at)
-        voiced = sum(one is not Near.NOTHING for one in self._recent)
-        is_onset = is_voice and voiced >= ONSET_FRAMES and not self._needs_quiet
-        if is_answering and is_onset:
+        if is_answering and is_sound and self._is_onset and not self._needs_quiet:
             self._suspect(at)
         return []
 
@@ -243,6 +263,13 @@ class BargeIn:
             return self._decide_by_length(at)
         return []
 
+    @property
+    def _is_onset(self) -> bool:
+        recent = list(self._recent)
+        sounding = sum(one is not Near.NOTHING for one in recent)
+        sure = sum(one in (Near.LOUD, Near.HUMMED) for one in recent[-SURE_WINDOW:])
+        return sounding >= ONSET_FRAMES or sure >= SURE_FRAMES
+
     def _suspect(self, at: float) -> None:
         self._since = at
         self._voiced_ms = self._hummed_ms = 0
@@ -252,7 +279,7 @@ class BargeIn:
         self._look()
 
     def _count(self, near: Near) -> None:
-        self._voiced_ms += FRAME_MS * (near is not Near.NOTHING)
+        self._voiced_ms += FRAME_MS * near.is_voice
         self._hummed_ms += FRAME_MS * (near is Near.HUMMED)
 
     @property
@@ -417,6 +444,9 @@ _NOISE: Final = re.compile(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|<[^>]*>")
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LONG: Final = re.compile(r"(.)\1{2,}")
+_EXCLAMATION: Final = re.compile(r"(?=.*h)[pb]?[aeiouh]{3,}")
+"""A recogniser's spellings of "uh-huh" and of laughter: "ehha", "ahah", "pahha". No word that wants
+something is made of nothing but vowels and h."""
 
 _MOST_WORDS: Final = 6
 "Whoever says more than this wants to say something."
@@ -453,6 +483,7 @@ class Backchannels:
         while words:
             sizes = range(min(self._longest, len(words)), 0, -1)
             size = next((size for size in sizes if words[:size] in self._phrases), 0)
+            size = size or (_EXCLAMATION.fullmatch(words[0]) is not None)
             if not size:
                 break
             words = words[size:]

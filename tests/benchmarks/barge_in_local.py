@@ -1,17 +1,18 @@
 # ruff: noqa: E402
 """What stops an answer: with barge-in by the server, and with barge-in that can be taken back.
 
-    python tests/benchmarks/barge_in_local.py [--json] [--each N] [--words-after-ms MS]
+    python tests/benchmarks/barge_in_local.py [--quick] [--json] [--each N] [--words-after-ms MS]
         [--network-ms MS] [--all] [--list]
-    python tests/benchmarks/barge_in_local.py --devices N [--json]
+    python tests/benchmarks/barge_in_local.py --devices N [--echo MODE] [--json]
 
 Client and engine are joined in memory, with the engine's own voice detection and real ears (their
 weights are needed), on a clock of their own: nothing here takes as long as it sounds. Each sound is
 heard once over an answer that has been playing for a second. Printed are the share of sounds that
-stopped an answer for good, how often the client asked for a second answer to what it let pass, and
-the time from the sound's beginning (-40 dBFS) until the answer is soft, and until it is silent. The
-device and the capture of a frame come on top of it; `--words-after-ms` is how long the transcript
-takes after the turn has ended, `--network-ms` how far away the server is.
+stopped an answer for good, how often the client asked for a second answer to what it let pass, the
+share that softened an answer at all, and the time from the sound's beginning (-40 dBFS, a click
+that 100 ms of silence follow left out) until the answer is soft, and until it is silent. The device
+and the capture of a frame come on top of it; `--words-after-ms` is how long the transcript takes
+after the turn has ended, `--network-ms` how far away the server is.
 
 Coughs, claps, beeps, hums, breaths and keys are made of noise and tones. Words are the engine's own
 voice at several heights and levels (`--all`: also the ones the detector was tuned on), and people.
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import RATE_HZ, Figures, Tap, pause, show, talking
+from common import RATE_HZ, Figures, Tap, pause, show, stand_apart, talking
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
@@ -63,6 +64,7 @@ INTERRUPTIONS = (
     "Stop.", "Wait.", "No.", "Hold on.", "Stop it.", "No, wait.", "What was that?",
     "Actually, I have another question.",
 )  # fmt: skip
+WANTED = ("stop, wait", "people")
 PEOPLE = ("cards_001", "cards_003", "goforward", "something", "forever_2", "tidigits_dhd_2934z")
 
 
@@ -129,17 +131,21 @@ class Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--each", type=int, default=12, help="sounds of each kind")
+    parser.add_argument("--quick", action="store_true", help="6 sounds of each kind")
+    parser.add_argument("--each", type=int, default=24, help="sounds of each kind")
     parser.add_argument("--words-after-ms", type=int, default=200)
-    parser.add_argument("--network-ms", type=int, default=0, help="there and back")
+    parser.add_argument("--network-ms", type=int, default=100, help="there and back")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--list", action="store_true", help="every sound that came out wrong")
     parser.add_argument("--devices", type=int, default=0, help="so many words on virtual devices")
+    parser.add_argument("--echo", default="auto", help="with --devices: as of `voicecli talk`")
     arguments = parser.parse_args()
     if arguments.devices:
-        show(on_devices(arguments.devices), as_json=arguments.json)
+        stand_apart()
+        show(on_devices(arguments.devices, arguments.echo), as_json=arguments.json)
         return
-    sounds = [*noises(arguments.each), *spoken(arguments.each, also_tuned=arguments.all)]
+    each = 6 if arguments.quick else arguments.each
+    sounds = [*noises(each), *spoken(each, also_tuned=arguments.all)]
     ears = load_ears(ModelStore(), threads=1)
     times = (arguments.words_after_ms / 1000, arguments.network_ms / 1000)
     rules = BargeInRules(mode="local")
@@ -148,21 +154,18 @@ def main() -> None:
         "local": [heard(one, Hearing(ears, *times, wanted=OURS, rules=rules)) for one in sounds],
     }
     shares(runs, as_json=arguments.json)
-    wanted = [one for one in runs["local"] if one.sound.kind in ("stop, wait", "people")]
     figures = [
-        Figures(
-            "local: beginning -> ducked", "< 120", values=_known(one.duck_ms for one in wanted)
+        *(
+            Figures(f"local: {kind}, beginning -> ducked", "< 120", values=_times(runs, kind)[0])
+            for kind in WANTED
         ),
-        Figures(
-            "local: beginning -> silent", "< 400", values=_known(one.silence_ms for one in wanted)
+        *(
+            Figures(f"local: {kind}, beginning -> silent", "< 400", values=_times(runs, kind)[1])
+            for kind in WANTED
         ),
-        Figures(
-            "server: beginning -> silent",
-            values=_known(
-                one.silence_ms
-                for one in runs["server"]
-                if one.sound.kind in ("stop, wait", "people")
-            ),
+        *(
+            Figures(f"server: {kind}, beginning -> silent", values=_times(runs, kind, "server")[1])
+            for kind in WANTED
         ),
         *(
             Figures(f"local: {kind}, answer away for", values=_away(runs["local"], kind))
@@ -172,11 +175,13 @@ def main() -> None:
     show(figures, as_json=arguments.json)
     if arguments.list:
         for one in runs["local"]:
-            if one.was_stopped != (one.sound.kind in ("stop, wait", "people")):
-                print(f"  {one.sound.kind}: {one.sound.name} {one.said!r}")
+            late = (one.duck_ms or 0) > 120 and one.sound.kind in WANTED
+            if late or one.was_stopped != (one.sound.kind in WANTED):
+                ducked = "" if one.duck_ms is None else f", ducked after {one.duck_ms:.0f} ms"
+                print(f"  {one.sound.kind}: {one.sound.name} {one.said!r}{ducked}")
 
 
-def on_devices(count: int) -> list[Figures]:
+def on_devices(count: int, echo: str) -> list[Figures]:
     """The program on a virtual sound card: from the word at the microphone to the speaker.
 
     The server never says that it hears speech: what happens is what the client hears by itself.
@@ -194,7 +199,8 @@ def on_devices(count: int) -> list[Figures]:
             await asyncio.sleep(3.5)
         done.set()
 
-    with VirtualSound() as sound, talking(script, "json", "--barge-in", "local"):
+    wanted = ("--barge-in", "local", "--echo", echo)
+    with VirtualSound() as sound, talking(script, "json", *wanted):
         ears, recorder = Tap("mic_feed.monitor"), sound.recorder()
         done.wait(20 + 8 * count)
         said, begun_at = ears.stop()
@@ -220,16 +226,31 @@ def on_devices(count: int) -> list[Figures]:
 def shares(runs: dict[str, list[Outcome]], *, as_json: bool) -> None:
     """How many of each kind stopped an answer for good, and led to another."""
     if not as_json:
-        print(f"{'stopped for good':24}{'n':>4}{'server':>9}{'local':>9}{'second answers':>17}")
+        print(
+            f"{'stopped for good':24}{'n':>4}{'server':>9}{'local':>9}"
+            f"{'second answers':>17}{'softened':>11}"
+        )
     for kind in dict.fromkeys(one.sound.kind for one in runs["server"]):
         server, local = ([x for x in runs[m] if x.sound.kind == kind] for m in ("server", "local"))
         stopped = [100 * sum(x.was_stopped for x in some) / len(some) for some in (server, local)]
         second = sum(x.answers > 0 for x in local if not x.was_stopped)
+        softened = 100 * sum(x.duck_ms is not None for x in local) / len(local)
         if as_json:
             row = {"kind": kind, "n": len(local), "server": stopped[0], "local": stopped[1]}
-            print(json.dumps(row | {"second_answers": second}))
+            print(json.dumps(row | {"second_answers": second, "softened": softened}))
         else:
-            print(f"{kind:24}{len(local):4}{stopped[0]:8.0f}%{stopped[1]:8.0f}%{second:17}")
+            print(
+                f"{kind:24}{len(local):4}{stopped[0]:8.0f}%{stopped[1]:8.0f}%"
+                f"{second:17}{softened:10.0f}%"
+            )
+
+
+def _times(
+    runs: dict[str, list[Outcome]], kind: str, mode: str = "local"
+) -> tuple[list[float], list[float]]:
+    """Milliseconds until an answer was soft, and until it was silent."""
+    found = [one for one in runs[mode] if one.sound.kind == kind]
+    return _known(one.duck_ms for one in found), _known(one.silence_ms for one in found)
 
 
 def _known(values: Iterable[float | None]) -> list[float]:
@@ -258,7 +279,7 @@ def heard(sound: Sound, pair: Hearing) -> Outcome:
     pcm = _in_room(sound.samples[: ms * SAMPLES_PER_MS])
     pair.pass_ms(ms, pcm)
     pair.pass_ms(3500, _room(3500))
-    onset = begins + int(np.argmax(np.abs(sound.samples) >= AUDIBLE))
+    onset = begins + _onset(sound.samples)
     level = np.abs(np.frombuffer(bytes(pair.speaker), "<i2").astype(int))[onset:]
     alarms = [one for one in pair.reports if type(one).__name__ == "FalseAlarmReport"]
     away = "|".join(["", *(str(one.softened_ms) for one in alarms)])  # type: ignore[attr-defined]
@@ -272,6 +293,14 @@ def heard(sound: Sound, pair: Hearing) -> Outcome:
         silence_ms=_first(level == 0),
         said=said + away,
     )
+
+
+def _onset(samples: Any) -> int:
+    """The first audible sample, clicks left out."""
+    loud = np.flatnonzero(np.abs(samples) >= AUDIBLE)
+    clicks = np.flatnonzero(np.diff(loud) > _ms(100))
+    early = clicks[loud[clicks] - loud[0] < _ms(5)]
+    return int(loud[early[0] + 1] if len(early) else loud[0])
 
 
 def _first(is_so: Any) -> float | None:

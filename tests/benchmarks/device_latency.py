@@ -15,10 +15,8 @@ gaps    silences of 1 ms and more in continuous noise: without load, and under l
 
 import argparse
 import asyncio
-import contextlib
 import io
 import json
-import os
 import random
 import resource
 import statistics
@@ -34,6 +32,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from common import stand_apart
 from vsound import Recording, VirtualSound
 
 from voicecli.audio.devices import AudioDevices, find_device, quiet_stderr
@@ -96,13 +95,6 @@ async def measure(sound: VirtualSound, block: int, trials: int, seconds: float) 
         f" {devices.microphone.dropped_frames})",
         flush=True,
     )
-
-
-def stand_apart() -> None:
-    """Where that is allowed: other work on this machine is not what is measured."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setsid()
-        Path("/proc/self/autogroup").write_text("-17")
 
 
 async def tick() -> None:

@@ -272,6 +272,7 @@ _KEYS: Final[dict[type, str]] = {
     inputs.TalkPressed: "talk",
     inputs.TalkReleased: "release",
     inputs.MuteToggled: "mute",
+    inputs.MarkerSet: "marker",
     inputs.InterruptPressed: "interrupt",
     inputs.QuitPressed: "quit",
 }

@@ -137,6 +137,7 @@ class HandDevices:
 
     def __init__(self) -> None:
         self.missing = ""
+        self.is_half_duplex = False
         self.report: Callable[[DevicesReport], None] = lambda report: None
 
     async def start(self, report: Callable[[DevicesReport], None]) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from voicecli.inputs import (
     InterruptPressed,
+    MarkerSet,
     MuteToggled,
     QuitPressed,
     TalkPressed,
@@ -136,6 +137,7 @@ def test_presses_and_releases_alternate_whatever_the_fingers_do(
     ("key", "outcome"),
     [
         (Key("char", "m"), MuteToggled()),
+        (Key("char", "b"), MarkerSet()),
         (Key("escape"), InterruptPressed()),
         (Key("char", "q"), QuitPressed()),
         (Key("ctrl-c"), QuitPressed()),

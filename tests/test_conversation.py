@@ -31,6 +31,7 @@ from voicecli.protocol import events
 from voicecli.protocol.codec import SERVER_CODEC
 from voicecli.protocol.objects import ErrorDetails, Item, Response, Session
 from voicecli.protocol.settings import SessionSettings
+from voicecli.reports import MarkerReport
 
 FRAME = b"\x01\x00" * 480
 MIC = inputs.MicFrame(FRAME)
@@ -100,6 +101,16 @@ def test_a_muted_microphone_sends_silence_so_that_the_servers_clock_goes_on():
     talk.feed(inputs.MuteToggled())
     assert talk.feed(MIC) == [Send(events.InputAudioBufferAppend(audio=bytes(960)))]
     talk.feed(inputs.MuteToggled())
+    assert talk.feed(MIC) == [Send(APPEND)]
+
+
+def test_markers_are_counted_told_and_change_nothing_else():
+    talk = Talk()
+    before = talk.conversation.phase
+    for number in (1, 2):
+        (told,) = talk.feed(inputs.MarkerSet())
+        assert told.report == MarkerReport(number=number)
+    assert talk.conversation.phase == before
     assert talk.feed(MIC) == [Send(APPEND)]
 
 

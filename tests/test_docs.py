@@ -27,7 +27,7 @@ KINDS = {
     for one in vars(reports).values()
     if isinstance(one, type) and issubclass(one, Report) and one is not Report
 }
-_, *_SECTIONS = re.split(r"^## ", JSON_MD, flags=re.MULTILINE)
+_, *_SECTIONS = re.split(r"^## ", JSON_MD.partition("\n# ")[0], flags=re.MULTILINE)
 SECTIONS = {section.partition("\n")[0]: section for section in _SECTIONS}
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from helpers_program import ROOT, Program, clean_environment
 from rich.console import Console
-from scripted_server import ScriptedServer, plain_tcp
+from scripted_server import SESSION, Peer, ScriptedServer, plain_tcp
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
@@ -322,6 +322,13 @@ def test_what_is_behind_the_sound_servers_default_is_told_only_where_it_is_used(
     assert judged_defaults(ServerDefaults("speaker", "microphone"), ["input", "output"]) == []
 
 
+def test_a_device_that_stops_in_the_middle_is_a_problem() -> None:
+    gone = Run(24_000, (24_000,), 40.0, 20.0, 30, 20.0, 22.0, 0, has_stopped=True)
+    found = judged_device(device("A"), "input", gone, [])
+    assert (found.state, found.check) == ("problem", "microphone")
+    assert "stops" in found.told
+
+
 def test_without_sound_it_says_what_works_all_the_same() -> None:
     for found in (no_devices(is_wsl=False), no_library("PortAudio is not installed", "linux")):
         assert found.state == "problem"
@@ -367,6 +374,12 @@ EARS = Weights("ears", "hears", 44_000_000, "present")
 MIND = Weights("mind", "thinks", 1_000_000_000, "missing")
 
 
+def test_a_key_that_stands_where_its_variable_is_to_be_named_is_not_repeated() -> None:
+    found = judged_key(KEY, None, "linux")
+    assert found.state == "problem"
+    assert KEY not in str(found)
+
+
 def test_missing_models_are_told_with_the_command_that_fetches_them() -> None:
     (weights, memory) = judged_weights([EARS, MIND], ["ears", "mind"], 8 * 10**9, is_used=True)
     assert (weights.state, weights.fixes) == ("warning", ("voicecli models pull mind",))
@@ -394,6 +407,12 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     found = machine.judged_recordings(tmp_path / "file" / "recordings")
     assert found.state == "problem"
     assert not list(tmp_path.glob("not*"))
+
+
+def test_a_home_that_nobody_has_is_a_problem_and_no_crash() -> None:
+    found = machine.judged_recordings("~nobody-has-this-name/recordings")
+    assert found.state == "problem"
+    assert "cannot be written" in found.told
 
 
 def test_packages_that_are_missing_are_told_and_extras_are_a_choice() -> None:
@@ -462,6 +481,12 @@ def test_nothing_from_outside_can_give_the_terminal_orders() -> None:
     assert not set(text) & {"\x1b", "\x07", "\u202e", "\n"}
 
 
+def test_a_long_name_of_a_check_does_not_run_into_what_was_found() -> None:
+    found = Finding("audio", "default microphone", "warning", "a screen")
+    lines = [one.plain for one in finding_lines(found, 80)]
+    assert lines == ["warning  default microphone", " " * 24 + "a screen"]
+
+
 def test_the_last_line_counts() -> None:
     assert verdict_line([]).plain == "all is well"
     warning = Finding("audio", "level", "warning", "")
@@ -520,6 +545,18 @@ def test_a_good_server_is_reached_and_its_distance_measured() -> None:
     assert code == 0
     assert checks["round trip"]["facts"]["pings"] == 5
     assert 0 < checks["round trip"]["facts"]["median_ms"] < 250
+
+
+def test_a_server_that_closes_the_session_at_once_is_a_problem_with_its_reason() -> None:
+    async def closing(peer: Peer) -> None:
+        await peer.send("session.created", session=SESSION)
+        await peer.close(1011, "out of \x1b[31morder")
+
+    with ScriptedServer(closing) as server:
+        code, checks, _ = server_checks(server.url)
+    assert (code, checks["round trip"]["state"]) == (1, "problem")
+    assert "out of" in checks["round trip"]["told"]
+    assert "\x1b" not in checks["round trip"]["told"]
 
 
 def named_server(tmp_path: Path, url: str) -> tuple[str, ...]:
@@ -772,6 +809,48 @@ def test_a_wrong_configuration_is_a_finding_and_the_rest_is_examined(tmp_path: P
     assert checks["server"]["state"] == "ok"
 
 
+def test_an_unknown_server_is_one_problem_and_not_two() -> None:
+    code, checks, _ = examined("--only", "server", "--server", "nowhere")
+    assert (code, state_of(checks)) == (1, {"settings": "problem", "server": "skipped"})
+
+
+def test_a_mind_that_there_is_not_is_a_problem_as_in_a_talk() -> None:
+    from helpers_program import engine_can_run
+
+    if not engine_can_run():
+        pytest.skip("the engine's models are not here")
+    code, checks, _ = examined("--only", "models", VOICECLI_LOCAL__MIND="nobody")
+    assert (code, checks["engine"]["state"]) == (1, "problem")
+    assert "'nobody'" in checks["engine"]["told"]
+
+
+def test_a_mind_elsewhere_that_is_away_or_refuses_is_told_with_its_reason() -> None:
+    from helpers_program import engine_can_run
+
+    if not engine_can_run():
+        pytest.skip("the engine's models are not here")
+    with plain_tcp(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n") as port:
+        mind = f"http://127.0.0.1:{port}/v1"
+        code, checks, _ = examined("--only", "models", VOICECLI_LOCAL__MIND=mind)
+    assert (code, checks["engine"]["state"]) == (1, "problem")
+    assert "refused the key" in checks["engine"]["told"]
+    code, checks, _ = examined("--only", "models", VOICECLI_LOCAL__MIND=mind)
+    assert (code, checks["stages"]["state"], checks["engine"]["state"]) == (1, "problem", "skipped")
+
+
+def test_a_full_disk_under_the_output_is_one_line_of_complaint() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "voicecli", "doctor", "--only", "system"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT,
+            env=clean_environment("/nowhere"),
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "voicecli: cannot write the output: No space left on device\n"
+
+
 def test_an_unknown_area_is_refused_with_those_there_are() -> None:
     code, _, written = examined("--only", "sond")
     assert code == 2
@@ -789,6 +868,17 @@ def test_a_missing_sound_library_is_told_with_what_installs_it(tmp_path: Path) -
     code, checks, _ = examined("--only", "audio", PYTHONPATH=path)
     assert (code, state_of(checks)) == (1, {"sound library": "problem"})
     assert "voicecli demo" in checks["sound library"]["fixes"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ALSA is what can end a process")
+def test_a_sound_library_that_ends_its_process_is_told_instead_of_ending_this_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sounddevice.py").write_text("import os\nos.abort()\n")
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    code, checks, _ = examined("--only", "audio", PYTHONPATH=path)
+    assert (code, state_of(checks)) == (1, {"sound library": "problem"})
+    assert checks["sound library"]["facts"] == {"signal": "SIGABRT"}
 
 
 def test_no_sound_device_is_told_with_what_works_without() -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pyte
 import pytest
+from helpers_export import recorded
 from helpers_recording import Exchange, Maker
 from rich.console import Console
 
+from voicecli import inputs
 from voicecli.conversation import Conversation
 from voicecli.recording.files import Recording
 from voicecli.ui.cast import cast_of
@@ -160,6 +162,12 @@ def test_there_is_a_marker_at_each_turn_and_interruption(talk: Path):
     names = [label for _, label in markers]
     assert names[:3] == ["turn 1", "turn 2", "turn 3"]
     assert re.fullmatch(r"interruption after \d+ ms", names[3])
+
+
+def test_a_marker_that_was_set_is_one_here_and_a_line_on_the_screen(tmp_path: Path):
+    path = recorded(tmp_path / "made", [(2.5, inputs.MarkerSet())])
+    assert (2.5, "m", "marker 1") in events_of(path)
+    assert "marker 1 at 0:02" in [line.rstrip() for line in shown(path).screen.display]
 
 
 def test_what_happens_on_a_quiet_screen_is_shown_at_once(talk: Path):

@@ -154,6 +154,16 @@ def test_a_part_begins_and_ends_where_nothing_was_going_on(tmp_path):
     assert first.summary.reason == "cut"
 
 
+def test_markers_count_anew_in_a_part(tmp_path):
+    marked = [(0.5, inputs.MarkerSet()), *TWO_TYPED, (16.1, inputs.MarkerSet())]
+    result = fixture_of(recorded(tmp_path / "made", marked), tmp_path / "small", from_turn=2)
+    assert differences(result.folder) == 0
+    assert [one.message for one in told(result.folder).notices if one.kind == "marker"] == ["1"]
+    with Recording.open(result.folder) as recording:
+        numbers = [mark.values for mark in recording.marks if mark.kind == "marker"]
+    assert numbers == [{"number": 1}]
+
+
 def test_our_own_ids_count_anew_in_a_part_and_the_server_speaks_of_the_same(tmp_path):
     path = recorded(tmp_path / "made", TWO_TYPED)
     text = (path / "events.jsonl").read_text()

@@ -21,7 +21,7 @@ from voicecli.recording.export.subtitles import (
     srt_of,
     vtt_of,
 )
-from voicecli.recording.export.talk import Run, Talk
+from voicecli.recording.export.talk import Notice, Run, Talk
 
 SENTENCES = (
     "It began in the morning. The rain had stopped, and the streets were still wet! "
@@ -53,6 +53,22 @@ def test_a_parser_reads_the_cues_of_a_real_talk_as_we_meant_them(tmp_path, kind)
     ]
     assert len(expected) > 10
     assert captions(talk, kind) == expected
+
+
+def test_a_marker_is_a_note_between_the_cues_and_nothing_in_subrip():
+    notices = [
+        Notice(at=1.5, kind="marker", message="1", code="", source=""),
+        Notice(at=2.0, kind="note", message="quiet", code="", source=""),
+        Notice(at=9.0, kind="marker", message="2", code="", source=""),
+    ]
+    talk = talk_with(row("user", "Hi.", 0, 1), row("assistant", "Hello.", 2, 3), notices=notices)
+    first, note, second, last = vtt_of(talk).split("\n\n")[2:]
+    assert (note, last) == ("NOTE marker 1 at 00:00:01.500", "NOTE marker 2 at 00:00:09.000\n")
+    assert "Hi." in first
+    assert "Hello." in second
+    for kind in ("srt", "vtt"):
+        assert len(captions(talk, kind)) == 2
+    assert "marker" not in srt_of(talk)
 
 
 def test_the_voice_of_a_cue_is_its_speaker():

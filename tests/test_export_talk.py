@@ -117,6 +117,15 @@ def test_calls_errors_and_typed_messages_are_told(tmp_path):
     assert talk.notices[1].message == "nothing works"
 
 
+def test_a_marker_is_told_with_its_number_and_time(tmp_path):
+    given = [(1.0, inputs.TextTyped("one")), (1.5, inputs.MarkerSet()), (2.5, inputs.MarkerSet())]
+    talk = told(recorded(tmp_path / "made", given))
+    assert [(one.at, one.kind, one.message) for one in talk.notices] == [
+        (1.5, "marker", "1"),
+        (2.5, "marker", "2"),
+    ]
+
+
 def test_push_to_talk_begins_with_the_key(tmp_path):
     given = [
         (2.0, inputs.TalkPressed()),

@@ -96,6 +96,7 @@ def test_json_is_one_line_per_report_with_its_time() -> None:
         ),
         (reports.ToolReport(call_id="c", name="clock", arguments="{}", output=None), ""),
         (reports.BargeInReport(item_id="a", heard_ms=1, received_ms=2, by="voice"), ""),
+        (reports.MarkerReport(number=2), "marker: 2\n"),
         (summary(), "end: quit, 0 s\n"),
         (reports.UserReport(item_id="a", text="a\x1b[2Jb", final=True), "you: ab\n"),
     ],

@@ -180,5 +180,17 @@ def test_going_along_the_turns_ends_at_the_first_and_the_last() -> None:
     assert ROUTE.before(0.9) == 0.0
 
 
+def test_markers_are_gone_along_from_a_little_before_each() -> None:
+    route = Route.of([5.0], [], [40.0, 1.0, 20.0])
+    assert route.markers == (1.0, 20.0, 40.0)
+    assert route.following_marker(0.0) == pytest.approx(18.0)
+    assert route.following_marker(18.0) == pytest.approx(38.0)
+    assert route.following_marker(38.0) is None
+    assert route.marker_before(30.0) == pytest.approx(18.0)
+    assert route.marker_before(18.5) == 0.0
+    assert route.marker_before(0.5) is None
+    assert Route.of([5.0], []).following_marker(0.0) is None
+
+
 def test_the_turn_that_is_played_is_the_one_that_began_last() -> None:
     assert [ROUTE.number_at(at) for at in (0.0, 0.7, 9.9, 100.0)] == [0, 1, 2, 3]

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers_conversation import created, done, message
+from helpers_export import frames, recorded
 from helpers_recording import Exchange, Maker, make_recording, spoken_frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicecli import reports
+from voicecli import inputs, reports
 from voicecli.actions import Tell
 from voicecli.audio.pcm import WIRE_RATE_HZ, samples_in
 from voicecli.audio.playback import Drained, Finished, Heard, Playout
@@ -378,6 +380,24 @@ def test_going_back_begins_the_transcript_anew(taped: Taped) -> None:
     table.look()
     assert table.player.shown.place.turns == 3
     assert table.words == []
+
+
+def test_a_marker_has_its_number_wherever_one_comes_from(tmp_path: Path) -> None:
+    given = [
+        (0.5, inputs.MarkerSet()),
+        (1.0, inputs.TextTyped("first")),
+        (1.2, created("R1")),
+        (1.3, done("R1", message("A", text="one"))),
+        (1.5, inputs.MarkerSet()),
+        *frames(1.5, 8.0),
+        (8.0, inputs.MarkerSet()),
+    ]
+    table = Table(recorded(tmp_path / "made", given), from_s=7.5)
+    assert table.player.route.markers == (0.5, 1.5, 8.0)
+    assert table.player.shown.place.markers == 1
+    table.play()
+    numbers = [one.number for one in table.told if isinstance(one, reports.MarkerReport)]
+    assert numbers == [2, 3]
 
 
 def test_the_end_and_the_beginning_are_as_far_as_one_can_go(taped: Taped) -> None:

@@ -323,6 +323,20 @@ def test_what_is_said_while_muted_or_between_pushes_is_not_kept() -> None:
             comes_out_the_same(recording)
 
 
+def test_a_marker_is_an_input_and_is_found_without_reading_the_rest() -> None:
+    with recorded() as (pair, opened):
+        pair.pass_ms(400)
+        pair.give(inputs.MarkerSet())
+        interrupted_twice(pair)
+        pair.give(inputs.MarkerSet())
+        with opened() as recording:
+            comes_out_the_same(recording)
+            steps = list(Fold(recording).steps())
+            set_at = [one.at for one in steps if one.an_input == inputs.MarkerSet()]
+            found = [(one.at, one.values) for one in recording.marks if one.kind == "marker"]
+            assert found == [(set_at[0], {"number": 1}), (set_at[1], {"number": 2})]
+
+
 def test_the_users_audio_is_byte_by_byte_what_was_sent() -> None:
     spoken = clip("cards_001")
     with recorded() as (pair, opened):

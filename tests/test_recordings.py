@@ -227,6 +227,22 @@ def test_typing_and_errors_are_shown_where_they_happened(library, tmp_path):
     assert rest in text
 
 
+def test_a_marker_is_shown_where_it_was_set(library):
+    maker = Maker(library / "one", audio="none")
+    maker.open()
+    maker.step(inputs.TextTyped("first"))
+    maker.at = 3.0
+    maker.step(inputs.MarkerSet())
+    maker.at = 4.0
+    maker.step(inputs.TextTyped("second"))
+    maker.quit()
+    assert "\n0:03 marker: 1\n0:04 you: second" in run("show", "one").stdout
+    environment = {"VOICECLI_RECORDING__PATH": str(library)}
+    with Program("recordings", "show", "one", at_terminal=True, environment=environment) as program:
+        assert program.wait() == 0
+        assert "marker" in program.shown
+
+
 def test_what_ended_suddenly_is_shown_as_far_as_it_goes(library, made):
     put(library, made, "killed", sudden=True)
     lines = run("show", "killed").stdout.splitlines()

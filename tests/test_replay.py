@@ -11,22 +11,29 @@ import sys
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+from helpers_export import recorded
 from helpers_program import ROOT, Program, clean_environment
 from helpers_recording import Exchange, Maker
 
+from voicecli import inputs
 from voicecli.cli.checking import readable, readable_pair
+from voicecli.cli.replaying import Replay
 from voicecli.recording.files import Recording
 from voicecli.recording.fold import Fold
 from voicecli.recording.format import EVENTS_FILE, input_of
 from voicecli.recording.heard import HeardAudio
+from voicecli.recording.playing.player import Wanted
 from voicecli.recording.playing.room import Room
+from voicecli.ui.replay_keys import ReplayCommand
 
 if TYPE_CHECKING:
     from vsound import VirtualSound
+
+    from voicecli.cli.replaying import View
 
 pytest_plugins = ["vsound"]
 
@@ -298,6 +305,37 @@ def test_a_check_for_scripts_is_one_object(replay: Any, changed: Path) -> None:
     assert (good["name"], good["differences"], good["first"]) == ("second", 0, None)
     assert (bad["name"], bad["differences"]) == ("changed", 1)
     assert json.loads(bad["first"]["was"])[1] == "send"
+
+
+class Watched:
+    """A view that keeps how far it was at the last picture."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def tell(self, report: object, at: float) -> None: ...
+
+    def draw(self, conversation: object, meters: object, progress: Any) -> None:
+        self.at = progress.at
+
+    def note(self, message: str) -> None: ...
+
+    def begin_anew(self, printed: object) -> None: ...
+
+
+def test_keys_lead_along_the_markers(tmp_path: Path) -> None:
+    given = [(at, inputs.MarkerSet()) for at in (5.0, 10.0)]
+    path = recorded(tmp_path / "made", [*given, (20.0, inputs.Woke())])
+    view = Watched()
+    with Recording.open(path) as recording:
+        replay = Replay(recording, Wanted(), cast("View", view))
+        places = []
+        on, back = ReplayCommand.MARKER_ON, ReplayCommand.MARKER_BACK
+        for command in (back, on, on, on, back, back):
+            replay.command(command)
+            replay.show_beginning()
+            places.append(view.at)
+    assert places == [0.0, 3.0, 8.0, 8.0, 3.0, 3.0]
 
 
 def test_a_line_is_made_readable() -> None:

@@ -28,6 +28,11 @@ def test_the_bar_shows_how_far_it_is_with_turns_and_interruptions() -> None:
     assert len(bar()) == len(bar(at=0.0)) == 60
 
 
+def test_the_bar_shows_markers_above_all_else() -> None:
+    route = Route.of([10.0, 50.0, 70.0], [72.0], [10.0, 90.0])
+    assert bar(route=route) == "0:40 ━━━━◆━━━━━━━━━━━●───┼───────╳───────◆─── 1:40  turn 1/3"
+
+
 def test_what_is_unusual_is_told_behind_it() -> None:
     shown = bar(80, speed=1.5, is_paused=True)
     assert shown.endswith("1:40  turn 1/3  1.5x  paused")
@@ -57,7 +62,8 @@ def test_it_fits_at_every_width(width: int) -> None:
 
 
 def test_a_terminal_that_knows_ascii_only_gets_that() -> None:
-    lines = footer(Progress(at=40.0, duration=100.0, route=ROUTE))(Frame(glyphs=ASCII))
+    route = Route.of(ROUTE.turns, ROUTE.interruptions, [90.0])
+    lines = footer(Progress(at=40.0, duration=100.0, route=route))(Frame(glyphs=ASCII))
     assert all(line.plain.isascii() for line in lines)
 
 
@@ -96,6 +102,9 @@ def test_it_stands_where_the_keys_of_the_talk_were() -> None:
         (Key("right", action="repeat"), ReplayCommand.FORWARD),
         (Key("page-down"), ReplayCommand.TURN_ON),
         (Key("char", "["), ReplayCommand.TURN_BACK),
+        (Key("char", "n"), ReplayCommand.MARKER_ON),
+        (Key("char", "p"), ReplayCommand.MARKER_BACK),
+        (Key("char", "b"), None),
         (Key("char", "="), ReplayCommand.FASTER),
         (Key("ctrl-c"), ReplayCommand.QUIT),
         (Key("char", " ", "repeat"), None),

@@ -48,5 +48,6 @@ def test_every_kind_of_report_has_its_own_type():
         "tool",
         "error",
         "note",
+        "marker",
         "summary",
     }

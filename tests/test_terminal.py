@@ -122,6 +122,14 @@ def test_errors_and_notes_are_printed_above_and_cannot_give_orders() -> None:
     assert emulator.text == expected
 
 
+def test_a_marker_is_a_short_line_with_its_number_and_time() -> None:
+    terminal, emulator = started()
+    talk = Talk()
+    terminal.draw(talk.conversation, Meters(at=61.0))
+    terminal.tell(reports.MarkerReport(number=3), 61.7)
+    assert emulator.text == ["marker 3 at 1:01", "● listening  ········  1:01", KEYS]
+
+
 def test_what_was_settled_comes_before_a_note_that_is_told_later() -> None:
     terminal, emulator = started()
     talk = Talk()
@@ -424,7 +432,7 @@ def test_the_message_line_is_drawn_at_the_bottom() -> None:
     terminal.draw(Talk().conversation, Meters(), Prompt("hello", 5))
     assert emulator.text[-1] == "› hello"
     terminal.draw(Talk().conversation, Meters(), show_help=True)
-    assert len(emulator.text) == 7
+    assert len(emulator.text) == 8
     terminal.draw(Talk().conversation, Meters())
     assert len(emulator.text) == 2
 

@@ -155,6 +155,11 @@ def test_the_status_shows_numbers_only_when_there_is_something_to_say() -> None:
     )
 
 
+def test_a_microphone_that_is_closed_while_an_answer_plays_is_said() -> None:
+    shown = live(Talk(), Meters(is_half_duplex=True))[0]
+    assert shown == "● listening  half duplex  ········  0:00"
+
+
 def test_a_device_that_is_missing_is_said_for_as_long_as_it_is() -> None:
     talk = Talk()
     assert live(talk, Meters(missing="speaker"))[0] == "● listening  no speaker  ········  0:00"
@@ -227,6 +232,7 @@ def test_a_long_message_is_scrolled_to_its_cursor(prompt: Prompt, shown: str) ->
 def test_help_lists_the_keys() -> None:
     lines = live(Talk(manual=True), frame=Frame(height=12, show_help=True))
     assert lines[0] == "space talk: hold it, or tap to begin and tap to end"
+    assert "    b set a marker: to find this moment again" in lines
     assert "    q end the talk; so does ctrl-c" in lines
     assert lines[-2] == "● ready  ········  0:00"
 

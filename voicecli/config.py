@@ -22,6 +22,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_type
 import msgspec
 from msgspec import Meta
 
+from voicecli.audio.echo import EchoWish
 from voicecli.errors import ConfigError
 from voicecli.protocol.settings import (
     AudioFormat,
@@ -82,6 +83,10 @@ class Audio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "From the server."
     noise_reduction: NoiseReduction = "off"
     "On the server: `near_field` for a headset, `far_field` for a room's microphone."
+    echo: EchoWish = "auto"
+    "How your microphone is kept from hearing the speaker: `auto`, `aec`, `half-duplex`, `off`."
+    noise_suppression: bool = False
+    "On this machine: take steady noise out of what the microphone hears."
     block_ms: Annotated[float, Meta(ge=0, le=100)] = 0
     "Length of the device's blocks; 0 takes the measured best (docs/audio.md)."
     device_patience_s: Annotated[float, Meta(ge=0, le=86400)] = 60.0
@@ -338,7 +343,8 @@ def _nested(flat: Values) -> Values:
 def _read(file: Path, *, must_exist: bool) -> Values:
     try:
         with file.open("rb") as stream:
-            return tomllib.load(stream)
+            # Editors on Windows like to begin a file with a mark, which TOML does not know.
+            return tomllib.loads(stream.read().decode("utf-8-sig"))
     except FileNotFoundError as exc:
         if must_exist:
             raise ConfigError(f"there is no configuration file {str(file)!r}") from exc
@@ -528,7 +534,7 @@ def _instructions(text: str) -> str | None:
     if not text.startswith("@"):
         return text or None
     try:
-        return Path(text[1:]).expanduser().read_text(encoding="utf-8").strip()
+        return Path(text[1:]).expanduser().read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"cannot read the instructions in {text[1:]!r}: {exc}") from exc
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.request import getproxies
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import (
@@ -301,6 +302,14 @@ def _errors_of_opening(address: Address) -> Iterator[None]:
         ) from exc
     except UnicodeError as exc:
         raise ConfigError(f"{address.shown!r} has a host name that cannot exist") from exc
+    except ValueError:
+        if address.is_loopback or not getproxies():
+            raise
+        # Our own URL has been looked at: it is the proxy's, and its text may hold a password.
+        raise ConfigError(
+            f"the proxy for {address.shown} cannot be used: it is no URL",
+            "check the environment variables HTTPS_PROXY and HTTP_PROXY",
+        ) from None
     except (InvalidHandshake, ProxyError) as exc:
         raise ConnectionFailed(
             f"{address.shown} does not speak WebSocket: {address.hide(str(exc))}",
@@ -333,7 +342,8 @@ def _refused_upgrade(status: int, address: Address) -> VoicecliError:
         )
     if status in (429, 503):
         return ConnectionFailed(f"{where} is overloaded (HTTP {status})", "try again in a moment")
-    return ConnectionFailed(f"{where} refused the connection (HTTP {status})")
+    hint = "what answers there is a web server: check the URL" if status < 400 else ""
+    return ConnectionFailed(f"{where} refused the connection (HTTP {status})", hint)
 
 
 def _reason_of_closing(exc: ConnectionClosed, address: Address) -> VoicecliError:

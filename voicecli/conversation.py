@@ -124,10 +124,11 @@ class Owed:
 
 @dataclass
 class Counts:
-    """The numbers of the summary that are known here."""
+    """What is counted here: the numbers of the summary, and the user's markers."""
 
     turns: int = 0
     interruptions: int = 0
+    markers: int = 0
     usage: Usage = field(default_factory=Usage)
 
 
@@ -224,6 +225,9 @@ class Conversation:
             case inputs.MuteToggled():
                 self.is_muted = not self.is_muted
                 return []
+            case inputs.MarkerSet():
+                self.counts.markers += 1
+                return [Tell(reports.MarkerReport(number=self.counts.markers))]
             case inputs.InterruptPressed():
                 return self._interrupt("key", server_cancels=False)
             case inputs.TextTyped(text):

@@ -95,6 +95,11 @@ class MuteToggled:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkerSet:
+    """The user wants to find this moment again."""
+
+
+@dataclass(frozen=True, slots=True)
 class InterruptPressed:
     """The user wants the assistant to be quiet."""
 
@@ -153,6 +158,7 @@ Input: TypeAlias = (
     | TalkPressed
     | TalkReleased
     | MuteToggled
+    | MarkerSet
     | InterruptPressed
     | TextTyped
     | SettingsChanged

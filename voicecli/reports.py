@@ -113,6 +113,13 @@ class NoteReport(Report, frozen=True, kw_only=True, tag="note"):
     message: str
 
 
+class MarkerReport(Report, frozen=True, kw_only=True, tag="marker"):
+    """The user has marked this moment."""
+
+    number: int
+    "From 1."
+
+
 class SummaryReport(Report, frozen=True, kw_only=True, tag="summary"):
     """The last line: the whole talk in numbers."""
 

@@ -334,6 +334,7 @@ class Session:
             heard=tuple(self._speaker.heard()),
             is_recording=self._is_recording(),
             missing="" if self._devices is None else self._devices.missing,
+            is_half_duplex=self._devices is not None and self._devices.is_half_duplex,
         )
 
 

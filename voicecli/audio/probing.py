@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +32,11 @@ from voicecli.errors import AudioDeviceError
 RATES_HZ: Final = (8_000, 16_000, 24_000, 44_100, 48_000)
 _FIRST_BLOCK_S: Final = 1.5
 "A device that gives nothing for so long after its start gives nothing at all."
+_LOADING: Final = """\
+import resource
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import sounddevice
+"""
 
 
 @dataclass
@@ -44,6 +52,8 @@ class Probe:
     "When each block came or went, on the clock given."
     troubles: int = 0
     "Overflows or underflows that the device told of."
+    has_stopped: bool = False
+    "It gave or took blocks, and then no more."
 
 
 def library_version() -> str:
@@ -53,6 +63,28 @@ def library_version() -> str:
         AudioDeviceError: it is missing.
     """
     return str(_sounddevice().get_portaudio_version()[1]).partition(", revision")[0]
+
+
+def crash_of_library(limit_s: float) -> str:
+    """The signal that ends a process which loads PortAudio, as `SIGABRT`; empty: none does.
+
+    With a broken configuration of ALSA, PortAudio ends its process, and no `except` sees that: so
+    another process tries it first. Elsewhere there is no such thing.
+
+    Raises:
+        TimeoutError: it takes longer than `limit_s`.
+    """
+    if sys.platform != "linux" or getattr(sys, "frozen", False):
+        return ""
+    nothing = subprocess.DEVNULL
+    command = [sys.executable, "-P", "-c", _LOADING]
+    try:
+        done = subprocess.run(
+            command, stdin=nothing, stdout=nothing, stderr=nothing, check=False, timeout=limit_s
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise TimeoutError from exc
+    return signal.Signals(-done.returncode).name if done.returncode < 0 else ""
 
 
 def accepted_rates(device: DeviceInfo, kind: Kind) -> tuple[int, ...]:
@@ -127,9 +159,11 @@ def _probe(
         with contextlib.suppress(queue.Empty):
             block = came.get(timeout=_FIRST_BLOCK_S)
             until = clock() + duration_s
+            outcome.has_stopped = True
             while clock() < until:
                 took(block)
                 block = came.get(timeout=_FIRST_BLOCK_S)
+            outcome.has_stopped = False
     finally:
         stream.abort(ignore_errors=True)
         stream.close(ignore_errors=True)

@@ -113,7 +113,8 @@ def _let_write_all_text(environ: Mapping[str, str]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower() == "utf-8":
             continue
-        errors = "replace" if stream.errors == "strict" else stream.errors
+        # The second is what Python chooses where the locale is C.
+        errors = "replace" if stream.errors in ("strict", "surrogateescape") else stream.errors
         if sys.platform == "win32" and not chosen:
             stream.reconfigure(encoding="utf-8", errors=errors)
         else:

@@ -79,7 +79,8 @@ async def _find_devices(audio: Audio) -> AudioDevices | None:
     if not (is_device(audio.mic) or is_device(audio.speaker)):
         return None
     from voicecli.audio.choosing import Kind
-    from voicecli.audio.devices import DEFAULT_BLOCK_MS, AudioDevices, find_devices
+    from voicecli.audio.devices import DEFAULT_BLOCK_MS, NO_CANCELLER, AudioDevices, find_devices
+    from voicecli.audio.echo import choose_mode
 
     wanted: list[tuple[int | str | None, Kind]] = []
     if is_device(audio.mic):
@@ -87,13 +88,38 @@ async def _find_devices(audio: Audio) -> AudioDevices | None:
     if is_device(audio.speaker):
         wanted.append((_name(audio.speaker), "output"))
     found = iter(await find_devices(*wanted))
-    return AudioDevices(
+    echo = choose_mode(audio.echo) if hears_itself(audio) else "off"
+    devices = AudioDevices(
         next(found) if is_device(audio.mic) else None,
         next(found) if is_device(audio.speaker) else None,
         named=[kind for spec, kind in wanted if spec is not None],
         patience_s=audio.device_patience_s,
         block_ms=audio.block_ms or DEFAULT_BLOCK_MS,
+        echo=echo,
+        suppresses_noise=audio.noise_suppression and is_device(audio.mic),
     )
+    if echo == "half-duplex" and audio.echo == "auto":
+        devices.note(NO_CANCELLER)
+    return devices
+
+
+def hears_itself(audio: Audio) -> bool:
+    """Whether there may be an echo: files and pipes hear nothing."""
+    return is_device(audio.mic) and is_device(audio.speaker)
+
+
+def check_cleaning(audio: Audio) -> None:
+    """See that there is what the microphone is to be cleaned with.
+
+    Raises:
+        ConfigError: it was asked for by name, and is not installed.
+    """
+    from voicecli.audio.echo import check_suppression, choose_mode
+
+    if hears_itself(audio):
+        choose_mode(audio.echo)
+    if audio.noise_suppression and is_device(audio.mic):
+        check_suppression()
 
 
 def check_files(audio: Audio) -> None:
@@ -130,7 +156,7 @@ def _microphone(spec: str, devices: AudioDevices | None) -> Microphone:
     from voicecli.audio import files
 
     if spec == "-":
-        return files.PipeMicrophone(_own_end(sys.stdin, "rb"))
+        return files.PipeMicrophone(_stdin())
     if spec == "none":
         return files.SilentMicrophone()
     return files.WavMicrophone(Path(spec).expanduser())
@@ -148,6 +174,14 @@ def _speaker(spec: str, devices: AudioDevices | None) -> Speaker:
     if spec == "none":
         return files.NullSpeaker(clock=clock)
     return files.WavSpeaker(Path(spec).expanduser(), clock=clock)
+
+
+def _stdin() -> BinaryIO:
+    if sys.platform != "win32":
+        return _own_end(sys.stdin, "rb")
+    from voicecli.audio.stdin import take_stdin
+
+    return open(take_stdin(), "rb", closefd=False)
 
 
 def _own_end(stream: TextIO, mode: Literal["rb", "wb"]) -> BinaryIO:

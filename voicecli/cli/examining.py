@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -86,7 +86,8 @@ def run(wish: Wish, *, as_json: bool) -> int:
     if as_json:
         import json
 
-        sys.stdout.write(json.dumps(document(findings, __version__), indent=2) + "\n")
+        told = document(map(_harmless, findings), __version__)
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
     return exit_code(findings)
 
 
@@ -111,6 +112,9 @@ async def _examined(wish: Wish, screen: Screen) -> list[Finding]:
         try:
             await examination.run()
             screen.close(examination.findings)
+        except BaseExceptionGroup as group:
+            # Of the tasks, which wraps one error only: stdout's, say, that cannot be written.
+            raise group.exceptions[0] from None
         finally:
             screen.close()
             if patience.is_hanging:
@@ -151,7 +155,8 @@ class _Examination:
             if server is not None:
                 self._screen.working("asking the server")
                 await server
-                self._tell(*way)
+                is_broken = any(one.state == "problem" for one in problems)
+                self._tell(*(_unnamed(one) if is_broken else one for one in way))
             if "models" in self._wish.areas:
                 await examine_models(
                     config or Config(), self._tell, self._screen.working, is_deep=wish.is_deep
@@ -197,8 +202,7 @@ class _Examination:
 
         self._tell(machine.program(), machine.judged_packages(machine.versions()), *problems)
         wanted = config.recording.path
-        folder = Path(wanted).expanduser() if wanted else default_directory()
-        self._tell(machine.judged_recordings(folder))
+        self._tell(machine.judged_recordings(wanted or str(default_directory())))
         self._tell(
             machine.judged_terminal(
                 is_terminal=sys.stdout.isatty(),
@@ -207,6 +211,26 @@ class _Examination:
                 environ=os.environ,
             )
         )
+
+
+def _unnamed(finding: Finding) -> Finding:
+    """That no server was found is no second fault where the settings cannot be used."""
+    if finding.check != "server" or finding.state != "problem":
+        return finding
+    told = "which one it is cannot be told: see the settings"
+    return replace(finding, state="skipped", told=told, advice="", fixes=())
+
+
+def _harmless(finding: Finding) -> Finding:
+    """Without what could give a terminal orders: `jq -r` takes the escapes of JSON off."""
+    from voicecli.ui.clean import clean
+
+    return replace(
+        finding,
+        told=clean(finding.told, one_line=True),
+        advice=clean(finding.advice, one_line=True),
+        fixes=tuple(clean(one, one_line=True) for one in finding.fixes),
+    )
 
 
 def _columns() -> int:

@@ -11,7 +11,7 @@ from voicecli.errors import ConfigError, VoicecliError
 
 if TYPE_CHECKING:
     from voicecli.config import Config, Local
-    from voicecli.doctor.findings import Finding
+    from voicecli.doctor.findings import Finding, State
     from voicecli.engine.store import ModelStore
 
 _ENGINE_LIMIT_S: Final = 8.0
@@ -33,7 +33,8 @@ async def examine_models(
         working: told what is being done.
         is_deep: start it in any case, with the mind of a talk, however long that takes.
     """
-    from voicecli.cli.stages import is_url
+    from voicecli.cli.local import check_stages
+    from voicecli.cli.stages import is_url, unreachable
     from voicecli.config import destination
     from voicecli.doctor import machine
     from voicecli.doctor.findings import Finding
@@ -53,6 +54,12 @@ async def examine_models(
         fixes = ("pip install 'voicecli[local]'",)
         tell(Finding("models", "engine", "problem", told, "", fixes))
         return
+    try:
+        check_stages(config.local)
+    except ConfigError as exc:
+        state: State = "problem" if is_used or is_deep else "warning"
+        tell(Finding("models", "engine", state, exc.message, exc.hint, ("voicecli config",)))
+        return
     store = ModelStore()
     models = [
         Weights(one.name, one.purpose, one.bytes, store.state(one.name).value)
@@ -64,6 +71,13 @@ async def examine_models(
         tell(one)
     if not (is_used or is_deep):
         told = "the talk goes elsewhere (--deep starts it all the same)"
+        tell(Finding("models", "engine", "skipped", told))
+        return
+    away = await asyncio.to_thread(unreachable, config.local)
+    for told in away:
+        tell(Finding("models", "stages", "problem", told, "start it, or take a model of ours"))
+    if away:
+        told = "a server that it needs cannot be reached"
         tell(Finding("models", "engine", "skipped", told))
     elif not all(store.is_present(name) for name in needed):
         told = "its models are not here yet"
@@ -79,6 +93,7 @@ async def _engine(
     """Start it as a talk does, ask it something, and stop at the first sound."""
     import msgspec
 
+    from voicecli.cli.stages import is_url
     from voicecli.config import Destination
     from voicecli.doctor.findings import Finding
     from voicecli.doctor.session import QUESTIONS, first_audio_s
@@ -103,11 +118,13 @@ async def _engine(
             audio_s = await first_audio_s(link, QUESTIONS[1])
             return judged_engine(load_s, audio_s, mind)
     except TimeoutError:
-        told = f"no answer within {limit_s:g} s: its models load slowly on this machine"
+        is_remote = is_url(mind) or bool(local.voices)
+        reason = "a server that it needs is slow" if is_remote else "its models load slowly here"
+        told = f"no answer within {limit_s:g} s: {reason}"
         longer = ("voicecli doctor --deep --only models", "voicecli talk --mind rules")
         return Finding("models", "engine", "warning", told, "give it longer", longer)
     except VoicecliError as exc:
-        fixes = ("voicecli models verify",)
+        fixes = () if is_url(mind) or local.voices else ("voicecli models verify",)
         return Finding("models", "engine", "problem", exc.message, exc.hint, fixes)
 
 

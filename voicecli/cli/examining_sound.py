@@ -32,6 +32,8 @@ _BEFORE_S: Final = 0.4
 _LOOP_LIMIT_S: Final = 8.0
 _REDRAW_S: Final = 0.08
 _START_S: Final = 0.1
+_GRACE_S: Final = 1.0
+"For a process to be ended that took too long."
 
 
 class Working(Protocol):
@@ -96,13 +98,19 @@ class Sound:
     async def _devices(self) -> list[DeviceInfo]:
         """All there are; what is wrong when there are none is told."""
         from voicecli.audio.devices import list_devices
-        from voicecli.audio.probing import library_version
+        from voicecli.audio.probing import crash_of_library, library_version
         from voicecli.doctor import devices as judging
         from voicecli.doctor.findings import Finding
         from voicecli.doctor.machine import is_wsl
 
         self._screen.working("looking for sound devices")
         try:
+            crash = await self._patience.run(
+                lambda: crash_of_library(_LIST_LIMIT_S), _LIST_LIMIT_S + _GRACE_S
+            )
+            if crash:
+                self._tell(judging.crashing_library(crash))
+                return []
             version = await self._patience.run(library_version, _LIST_LIMIT_S)
             found = await self._patience.run(list_devices, _LIST_LIMIT_S)
         except AudioDeviceError as exc:
@@ -234,7 +242,7 @@ class Sound:
         if probe is None:
             return False
         self._tell(judged_device(device, kind, _run_of(probe), devices))
-        return bool(probe.called_at)
+        return bool(probe.called_at) and not probe.has_stopped
 
     async def _loop(self, chosen: Mapping[Kind, DeviceInfo], ran: Mapping[Kind, bool]) -> None:
         """How much of the speaker the microphone hears, and how late."""
@@ -323,4 +331,5 @@ def _run_of(probe: Probe) -> Run | None:
         median_ms=median(gaps_ms) if gaps_ms else 0.0,
         worst_ms=max(gaps_ms, default=0.0),
         troubles=probe.troubles,
+        has_stopped=probe.has_stopped,
     )

@@ -39,15 +39,7 @@ def prepare_models(local: Local) -> Local:
     from voicecli.engine.minds.mind import TIERS
     from voicecli.engine.store import ModelStore
 
-    check_addresses(local)
-    known = ("auto", "rules", *TIERS)
-    if local.mind not in known and not is_url(local.mind):
-        raise ConfigError(
-            f"unknown mind {local.mind!r}", f"it is one of {', '.join(known)}, or an http URL"
-        )
-    for name, spec in (("ears", local.ears), ("voices", local.voices)):
-        if spec and not is_url(spec):
-            raise ConfigError(f"unknown {name} {spec!r}", "give an http URL, or nothing")
+    check_stages(local)
     store = ModelStore()
     mind = local.mind if local.mind != "auto" else _choose_mind(store)
     needed = [*([] if local.ears else [EARS]), *([TIERS[mind]] if mind in TIERS else [])]
@@ -62,6 +54,25 @@ def prepare_models(local: Local) -> Local:
     for problem in unreachable(local):
         typer.echo(f"warning: {problem}", err=True)
     return msgspec.structs.replace(local, mind=mind)
+
+
+def check_stages(local: Local) -> None:
+    """Whether each stage is one that there is.
+
+    Raises:
+        ConfigError: one is not, or its URL cannot be one.
+    """
+    from voicecli.engine.minds.mind import TIERS
+
+    check_addresses(local)
+    known = ("auto", "rules", *TIERS)
+    if local.mind not in known and not is_url(local.mind):
+        raise ConfigError(
+            f"unknown mind {local.mind!r}", f"it is one of {', '.join(known)}, or an http URL"
+        )
+    for name, spec in (("ears", local.ears), ("voices", local.voices)):
+        if spec and not is_url(spec):
+            raise ConfigError(f"unknown {name} {spec!r}", "give an http URL, or nothing")
 
 
 def missing_hints(local: Local, *, semantic: bool, language: str) -> list[str]:

@@ -151,8 +151,8 @@ def replay_command(
 
       voicecli replay last --turn 3 --speed 1.5
 
-    Keys: space pause, left and right 5 s, up and down by turn, + - speed, ? help, q quit. In a pipe
-    the lines of the talk are printed at once.
+    Keys: space pause, left and right 5 s, up and down by turn, n p by marker, + - speed, ? help, q
+    quit. In a pipe the lines of the talk are printed at once.
     """
     from voicecli.recording.shelf.library import find_all
 

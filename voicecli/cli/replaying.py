@@ -248,9 +248,11 @@ class Replay:
             case ReplayCommand.TURN_BACK:
                 self._go_to(player.route.before(at))
             case ReplayCommand.TURN_ON:
-                following = player.route.following(at)
-                if following is not None:
-                    self._go_to(following)
+                self._go_to_if(player.route.following(at))
+            case ReplayCommand.MARKER_BACK:
+                self._go_to_if(player.route.marker_before(at))
+            case ReplayCommand.MARKER_ON:
+                self._go_to_if(player.route.following_marker(at))
             case ReplayCommand.FASTER:
                 player.set_speed(faster(player.speed))
             case ReplayCommand.SLOWER:
@@ -292,6 +294,11 @@ class Replay:
             self.player.play()
         else:
             self.player.pause()
+
+    def _go_to_if(self, at: float | None) -> None:
+        """Go there; stay where it is None."""
+        if at is not None:
+            self._go_to(at)
 
     def _go_to(self, at: float) -> None:
         self.player.pause()

@@ -21,7 +21,9 @@ _STYLES: Final = {
     "tool": "magenta",
     "error": "red",
     "note": "yellow",
+    "marker": "dim",
 }
+_NOTICES: Final = frozenset({"error", "note", "marker"})
 _NAMES: Final = {"user": "you"}
 
 LONGEST_OUTPUT_CHARS: Final = 500
@@ -189,7 +191,7 @@ def _said(line: Line) -> Text:
 
     from voicecli.ui.clean import clean
 
-    said = Text(clean(line.text), style=_STYLES[line.who] if line.who in ("error", "note") else "")
+    said = Text(clean(line.text), style=_STYLES[line.who] if line.who in _NOTICES else "")
     if line.unheard:
         said.append(" " if line.text else "")
         said.append(clean(line.unheard), style="dim strike")

@@ -128,6 +128,25 @@ def talk_command(
             help="Audio on the wire, both ways: pcm (24 kHz), pcmu or pcma (G.711, 8 kHz).",
         ),
     ] = None,
+    echo: Annotated[
+        str | None,
+        _option(
+            "--echo",
+            panel=_SOUND,
+            help="What keeps the microphone from hearing the speaker. aec: the answer is taken out "
+            "of it (pip install 'voicecli[aec]'); half-duplex: it is silent while an answer plays; "
+            "off: nothing, for headsets; auto: aec if it is installed, else half-duplex.",
+        ),
+    ] = None,
+    noise_suppression: Annotated[
+        bool | None,
+        _option(
+            "--noise-suppression/--no-noise-suppression",
+            panel=_SOUND,
+            help="On this machine: take a fan or a street out of what the microphone hears. Off by "
+            "default: servers have their own.",
+        ),
+    ] = None,
     noise_reduction: Annotated[
         str | None,
         _option("--noise-reduction", panel=_SOUND, help="Server side: off, near_field, far_field."),
@@ -192,8 +211,8 @@ def talk_command(
 
       voicecli talk --server local --mic question.wav --speaker answer.wav
 
-    Keys at the terminal: space talk (with --vad none), m mute, Enter type a message, Esc interrupt,
-    ? help, q quit. API keys come from the environment, never from a flag.
+    Keys at the terminal: space talk (with --vad none), m mute, b marker, Enter type a message, Esc
+    interrupt, ? help, q quit. API keys come from the environment, never from a flag.
     """
     flags = {
         "server": server,
@@ -213,6 +232,8 @@ def talk_command(
         "audio.speaker": speaker,
         "audio.input_format": audio_format,
         "audio.output_format": audio_format,
+        "audio.echo": echo,
+        "audio.noise_suppression": noise_suppression,
         "audio.noise_reduction": noise_reduction,
         "audio.device_patience_s": device_patience,
         "language": language,

@@ -36,6 +36,8 @@ class Run:
     worst_ms: float
     troubles: int
     "Overflows or underflows that the device told of."
+    has_stopped: bool = False
+    "It went away, or froze, in the middle."
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,17 @@ def no_library(message: str, platform: str) -> Finding:
     advice = "until then files, pipes and demos work, and need no sound library"
     fixes = (*install_portaudio(platform), *WITHOUT_DEVICES)
     return Finding("audio", "sound library", "problem", message, advice, fixes)
+
+
+def crashing_library(signal: str) -> Finding:
+    """PortAudio ends the process that loads it, so nothing with sound can be started."""
+    told = f"PortAudio ends the whole program ({signal}): the configuration of ALSA is broken"
+    advice = "what these hold, or do not hold; files, pipes and demos work all the same"
+    fixes = ("env | grep ALSA; ls -l /usr/share/alsa/alsa.conf /etc/asound.conf ~/.asoundrc",)
+    facts = {"signal": signal}
+    return Finding(
+        "audio", "sound library", "problem", told, advice, (*fixes, *WITHOUT_DEVICES), facts
+    )
 
 
 def no_devices(*, is_wsl: bool) -> Finding:
@@ -92,6 +105,10 @@ def judged_device(
     if run is None or not run.blocks:
         told = f"{shown} opens and then does nothing"
         advice = "its sound server hangs, or another program holds it"
+        return Finding("audio", name, "problem", told, advice, ("voicecli devices",))
+    if run.has_stopped:
+        told = f"{shown} runs for a moment and then stops"
+        advice = "it went away, or its sound server hangs"
         return Finding("audio", name, "problem", told, advice, ("voicecli devices",))
     facts = {
         "name": device.name, "host_api": device.host_api, "index": device.index,

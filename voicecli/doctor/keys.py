@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from voicecli.doctor.findings import Finding
 from voicecli.doctor.platforms import set_key
 
+_VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _QUOTES: Final = "\"'`“”‘’"
 _LEAST_CHARS: Final = 16
 _STAND_INS: Final = ("your", "xxx", "…", "...", "<", "changeme", "replace")
@@ -22,6 +24,13 @@ def judged_key(name: str, value: str | None, platform: str) -> Finding:
     """
     if not name:
         return Finding("server", "key", "skipped", "none is sent to this server")
+    if not _VARIABLE.fullmatch(name):
+        told = "key_env holds no name of a variable"
+        advice = (
+            "if it is the key itself, put that into a variable, and the variable's name here; "
+            "a key that stood in a file for long is better replaced"
+        )
+        return Finding("server", "key", "problem", told, advice, ("voicecli config",))
     facts = {"variable": name, "is_set": bool(value and value.strip())}
     fixes = (set_key(platform, name),)
     if not value or not value.strip():

@@ -103,18 +103,21 @@ def judged_terminal(
     return Finding("system", "terminal", "ok", told, facts=facts)
 
 
-def judged_recordings(folder: Path) -> Finding:
-    """Whether recordings can be written, and for how long."""
-    facts: dict[str, object] = {"folder": str(folder)}
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
+def judged_recordings(path: str | Path) -> Finding:
+    """Whether recordings can be written, and for how long; `~` is a home."""
+    facts: dict[str, object] = {"folder": str(path)}
+    folder = there = Path(path)
     try:
+        folder = there = folder.expanduser()
+        facts["folder"] = str(folder)
+        while not there.exists() and there != there.parent:
+            there = there.parent
         with tempfile.TemporaryFile(dir=there):
             pass
         free = shutil.disk_usage(there).free
-    except OSError as exc:
-        told = f"{str(folder)!r} cannot be written: {exc.strerror or exc}"
+    except (OSError, RuntimeError) as exc:  # The second: `~nobody`.
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        told = f"{str(folder)!r} cannot be written: {reason}"
         fixes = ("voicecli talk --record ./my-talk",)
         return Finding("system", "recordings", "problem", told, "name another", fixes, facts)
     hours = free / _BYTES_A_MINUTE / 60

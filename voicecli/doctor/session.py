@@ -78,7 +78,9 @@ async def pinged(link: Link, limit_s: float) -> Finding:
     try:
         async with asyncio.timeout(limit_s):
             await _ping(link, times_ms)
-    except (TimeoutError, VoicecliError):
+    except VoicecliError as exc:
+        return Finding("server", "round trip", "problem", exc.message, exc.hint)
+    except TimeoutError:
         if not times_ms:
             told = f"no ping came back within {limit_s:g} s"
             return Finding("server", "round trip", "warning", told, "the network drops messages")
@@ -105,6 +107,9 @@ async def first_audio_s(
 
     Returns:
         How long its first audio took; None if none came.
+
+    Raises:
+        VoicecliError: the answer failed, or the connection is lost.
     """
     content = [{"type": "input_text", "text": question}]
     item = Item({"type": "message", "role": "user", "content": content})
@@ -116,5 +121,8 @@ async def first_audio_s(
         if isinstance(received.event, events.ResponseOutputAudioDelta) and took_s is None:
             took_s = clock() - asked_at
         if isinstance(received.event, events.ResponseDone):
+            answer = received.event.response
+            if answer.status == "failed":
+                raise VoicecliError(f"the answer failed: {answer.error_message or 'no reason'}")
             break
     return took_s

@@ -202,7 +202,7 @@ class Mark(NamedTuple):
 
     at: float
     kind: str
-    "`turn`, `barge_in`, `rest`, …"
+    "`turn`, `barge_in`, `marker`, `rest`, …"
     values: dict[str, Any]
     position: int
     "In the file of events, in bytes: of the line after the mark."

@@ -2,8 +2,8 @@
 
 It is told of every step before its actions are carried out, and gives lines and audio to a sink
 that never waits. Beside the facts it writes marks, which readers find without reading all the rest:
-where a turn began, where an answer was cut off, and where nothing was going on, so that a replay
-can begin there.
+where a turn began, where an answer was cut off, where the user set a marker, and where nothing was
+going on, so that a replay can begin there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from voicecli.recording.format import (
     received_line,
 )
 from voicecli.recording.secrets import Censor
-from voicecli.reports import BargeInReport
+from voicecli.reports import BargeInReport, MarkerReport
 
 
 class Sink(Protocol):
@@ -148,10 +148,12 @@ class Recorder:
     def _mark(self, an_input: inputs.Input, at: float, actions: Sequence[Action]) -> None:
         self._mark_turn(an_input, at, actions)
         for action in actions:
-            if isinstance(action, Tell) and isinstance(action.report, BargeInReport):
-                told = action.report
-                values = {"item_id": told.item_id, "heard_ms": told.heard_ms, "by": told.by}
-                self._write([line(at, "mark", "barge_in", values)])
+            match action:
+                case Tell(BargeInReport() as told):
+                    values = {"item_id": told.item_id, "heard_ms": told.heard_ms, "by": told.by}
+                    self._write([line(at, "mark", "barge_in", values)])
+                case Tell(MarkerReport(number=number)):
+                    self._write([line(at, "mark", "marker", {"number": number})])
         rests = self._is_at_rest(at)
         if rests and not self._rests:
             values = {"turns": self._turns, "session": list(self._session_lines.values())}

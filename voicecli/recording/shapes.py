@@ -112,6 +112,7 @@ class _Lost(_Line):
 
 class _MarkValues(msgspec.Struct):
     turn: _Count = 0
+    number: _Count = 0
     by: str = ""
     began_at: _Time = 0.0
     item_id: str = ""

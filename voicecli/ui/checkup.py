@@ -35,11 +35,11 @@ def finding_lines(finding: Finding, width: int) -> list[Text]:
     told = clean(finding.told, one_line=True)
     state = Text(finding.state, style=_STYLES[finding.state])
     dim = "dim" if finding.state == "skipped" else ""
-    if width < _NARROW:
+    if width < _NARROW or cells(finding.check) >= _CHECK_CELLS:
         check_cells = max(1, width - _STATE_CELLS)
         head = state + Text(" " * max(1, _STATE_CELLS - cells(finding.state)))
         lines = [head + Text(shorten(finding.check, check_cells), style="bold")]
-        indent = 2
+        indent = 2 if width < _NARROW else _STATE_CELLS + _CHECK_CELLS
     else:
         lines = []
         indent = _STATE_CELLS + _CHECK_CELLS

@@ -24,6 +24,7 @@ from typing import Final, Literal, TypeAlias
 from voicecli.inputs import (
     Input,
     InterruptPressed,
+    MarkerSet,
     MuteToggled,
     QuitPressed,
     TalkPressed,
@@ -252,6 +253,8 @@ class Controls:
                 return [UiCommand.REDRAW] if was_help else [InterruptPressed()]
             case "char", "m":
                 return [MuteToggled()]
+            case "char", "b":
+                return [MarkerSet()]
             case "char", "?":
                 self.show_help = not self.show_help
                 return [UiCommand.REDRAW]

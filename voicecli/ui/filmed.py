@@ -237,4 +237,6 @@ def _label(entry: Entry) -> str:
             return f"turn {fields.get('turn', '')}".rstrip()
         case "barge_in":
             return f"interruption after {fields.get('heard_ms', 0)} ms"
+        case "marker":
+            return f"marker {fields.get('number', '')}".rstrip()
     return ""

@@ -16,6 +16,7 @@ from voicecli.inputs import Input, QuitPressed
 from voicecli.reports import (
     AssistantReport,
     ErrorReport,
+    MarkerReport,
     NoteReport,
     Report,
     SessionReport,
@@ -172,6 +173,8 @@ def plain_line(report: Report) -> str:
             return _line("tool", f"{report.name}({report.arguments}) → {output}")
         case TurnReport(first_sound_ms=int(first_sound_ms)):
             return _line("latency", f"{first_sound_ms} ms")
+        case MarkerReport(number=number):
+            return _line("marker", str(number))
         case SummaryReport():
             return _line("end", summary_line(report))
     return ""

@@ -33,5 +33,7 @@ class Meters:
     "What happens is being written down."
     missing: str = ""
     "What there is no device for at the moment: `speaker`, `microphone` or `sound`."
+    is_half_duplex: bool = False
+    "The microphone is not heard while an answer plays."
     hint: str = ""
     "A word to the user, shown instead of the list of keys while it lasts."

@@ -17,6 +17,8 @@ class ReplayCommand(Enum):
     FORWARD = "forward"
     TURN_BACK = "turn back"
     TURN_ON = "turn on"
+    MARKER_BACK = "marker back"
+    MARKER_ON = "marker on"
     START = "start"
     FASTER = "faster"
     SLOWER = "slower"
@@ -29,6 +31,7 @@ HELP: Final = (
     ("space", "pause, or go on"),
     ("left right", "5 seconds back or on"),
     ("up down", "a turn back or on; so do [ and ]"),
+    ("n p", "to the next marker, or the one before"),
     ("home", "to the beginning"),
     ("+ -", "faster, slower"),
     ("?", "show or hide this"),
@@ -52,6 +55,8 @@ _TYPED: Final = {
     " ": ReplayCommand.PAUSE,
     "[": ReplayCommand.TURN_BACK,
     "]": ReplayCommand.TURN_ON,
+    "n": ReplayCommand.MARKER_ON,
+    "p": ReplayCommand.MARKER_BACK,
     "+": ReplayCommand.FASTER,
     "=": ReplayCommand.FASTER,
     "-": ReplayCommand.SLOWER,

@@ -35,11 +35,12 @@ class _Signs(NamedTuple):
     turn: str
     turn_coming: str
     interruption: str
+    marker: str
     here: str
 
 
-_LINES: Final = _Signs("━", "─", "┿", "┼", "╳", "●")
-_ASCII: Final = _Signs("=", "-", "|", "|", "x", "O")
+_LINES: Final = _Signs("━", "─", "┿", "┼", "╳", "◆", "●")
+_ASCII: Final = _Signs("=", "-", "|", "|", "x", "^", "O")
 
 _SHORTEST_BAR: Final = 8
 _MOST_MARKED: Final = 0.5
@@ -97,11 +98,14 @@ def _bar(progress: Progress, width: int, signs: _Signs) -> Text:
     here = _cell(progress.at, progress.duration, width)
     turns = _marked(progress.route.turns, progress.duration, width)
     cut = _marked(progress.route.interruptions, progress.duration, width)
+    markers = _marked(progress.route.markers, progress.duration, width)
     bar = Text()
     for cell in range(width):
         is_played = cell < here
         if cell == here:
             bar.append(signs.here, style="bold")
+        elif cell in markers:
+            bar.append(signs.marker, style="green")
         elif cell in cut:
             bar.append(signs.interruption, style="yellow")
         elif cell in turns:

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from voicecli.actions import Tell
 from voicecli.recording.fold import Fold, Source
-from voicecli.reports import ErrorReport, NoteReport
+from voicecli.reports import ErrorReport, MarkerReport, NoteReport
 from voicecli.ui.clean import clean
-from voicecli.ui.view import Frame, Printed, note_lines, settled_row
+from voicecli.ui.view import Frame, Printed, marker_text, note_lines, settled_row
 
 MOST_LINES: Final = 48
 "Of a longer talk the end is shown."
@@ -59,6 +59,8 @@ def _printed(source: Source, frame: Frame) -> Iterator[Text]:
                         yield from note_lines(message, frame, "red")
                     case NoteReport(message=message):
                         yield from note_lines(message, frame, "italic")
+                    case MarkerReport(number=number):
+                        yield from note_lines(marker_text(number, step.at), frame)
     for row in printed.rest(transcript):
         yield from settled_row(row, transcript, frame)
 

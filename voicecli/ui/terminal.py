@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from voicecli.conversation import Conversation
-from voicecli.reports import ErrorReport, NoteReport, Report, SummaryReport
+from voicecli.reports import ErrorReport, MarkerReport, NoteReport, Report, SummaryReport
 from voicecli.transcript import Row
 from voicecli.ui.block import Block, DrawnLine
 from voicecli.ui.cells import cells
@@ -32,6 +32,7 @@ from voicecli.ui.view import (
     Glyphs,
     Printed,
     live_view,
+    marker_text,
     note_lines,
     settled_row,
 )
@@ -105,11 +106,11 @@ class Terminal:
             self._is_gone = True
 
     def tell(self, report: Report, at: float) -> None:
-        """Print errors and notes above the picture; the summary is printed at the end.
+        """Print errors, notes and markers above the picture; the summary is printed at the end.
 
         Args:
             report: all others are left to the picture.
-            at: not shown.
+            at: when, in seconds since the connection opened; shown of markers only.
         """
         match report:
             case ErrorReport(message=message):
@@ -117,6 +118,9 @@ class Terminal:
             case NoteReport(message=message):
                 self._take_settled_rows()
                 self._print(message, "italic")
+            case MarkerReport(number=number):
+                self._take_settled_rows()
+                self._print(marker_text(number, at), "dim")
             case SummaryReport():
                 self._summary = report
 

@@ -108,6 +108,7 @@ _CUT: Final = "dim strike"
 _HELP: Final = (
     ("space", "talk: hold it, or tap to begin and tap to end", True),
     ("m", "mute the microphone, or hear it again", False),
+    ("b", "set a marker: to find this moment again", False),
     ("enter", "write a message; enter sends it, esc leaves it", False),
     ("esc", "make the assistant stop", False),
     ("?", "show or hide this", False),
@@ -182,6 +183,16 @@ def note_lines(message: str, frame: Frame, style: str = "dim") -> Lines:
     """The lines of something that is no part of the conversation: an error, a note."""
     text = Text(clean(message), style=style)
     return Lines([text[start:end] for start, end in wrap(text.plain, frame.columns)])
+
+
+def marker_text(number: int, at: float) -> str:
+    """The line of a marker that the user has set.
+
+    Args:
+        number: as it was told.
+        at: when it was set, in seconds since the connection opened.
+    """
+    return f"marker {number} at {_elapsed(at)}"
 
 
 def live_view(
@@ -307,6 +318,8 @@ def _status_line(conversation: Conversation, meters: Meters, frame: Frame) -> Te
         parts.append((8, Text(conversation.softened, style="yellow")))
     if meters.missing:
         parts.append((9, Text(f"no {meters.missing}", style="bold red")))
+    if meters.is_half_duplex:
+        parts.append((7, Text("half duplex", style="yellow")))
     if meters.is_recording:
         parts.append((8, Text(f"{frame.glyphs.bullet} rec", style="red")))
     if conversation.is_muted:

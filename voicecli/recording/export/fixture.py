@@ -352,6 +352,8 @@ class Fixture:
             case "rest":
                 values["turns"] = int(values.get("turns", 0)) - self._span.turns_before
                 values["session"] = list(self._session_lines.values())
+            case "marker":
+                values["number"] = self._fold.conversation.counts.markers
             case "barge_in":
                 values["item_id"] = self._item(str(values.get("item_id", "")))
         return self._released() + line(self._at(entry.at), "mark", kind, values)

@@ -57,12 +57,20 @@ def srt_of(talk: Talk) -> str:
 
 
 def vtt_of(talk: Talk) -> str:
-    """WebVTT; the speaker is the cue's voice, as players and style sheets know it."""
+    """WebVTT; the speaker is the cue's voice, as players and style sheets know it.
+
+    Markers are comments between the cues: nobody has said them.
+    """
     blocks = ["WEBVTT", f"NOTE\n{_heading(talk)}"]
-    blocks += [
-        f"{_span(cue, '.')}\n<v {cue.speaker}>{_entities(_lines(cue.text))}"
+    timed = [
+        (cue.begins_ms, f"{_span(cue, '.')}\n<v {cue.speaker}>{_entities(_lines(cue.text))}")
         for cue in cues_of(talk)
     ]
+    for notice in talk.notices:
+        if notice.kind == "marker":
+            at_ms = _ms(notice.at)
+            timed.append((at_ms, f"NOTE marker {notice.message} at {_stamp(at_ms, '.')}"))
+    blocks += [text for _, text in sorted(timed, key=lambda one: one[0])]
     return "\n\n".join(blocks) + "\n"
 
 

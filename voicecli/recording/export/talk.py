@@ -147,15 +147,19 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.unheard_text)
 
 
+NoticeKind: TypeAlias = Literal["error", "note", "marker"]
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """An error or a note that was told."""
+    """An error or a note that was told, or a marker that the user set."""
 
     at: float
-    kind: Literal["error", "note"]
+    kind: NoticeKind
     message: str
+    "Of a marker its number."
     code: str
     source: str
-    "As in `reports.ErrorReport`; empty for a note."
+    "As in `reports.ErrorReport`; empty for notes and markers."
 
 
 class Talk(msgspec.Struct, frozen=True, kw_only=True):
@@ -325,6 +329,8 @@ class _Listener:
                 self._notice(at, "error", message, code, source)
             case reports.NoteReport(message=message):
                 self._notice(at, "note", message)
+            case reports.MarkerReport(number=number):
+                self._notice(at, "marker", str(number))
 
     def _take_told(self, told: object) -> None:
         """What was told in the talk: words are placed by audio, which may not have been kept."""
@@ -339,7 +345,7 @@ class _Listener:
     def _notice(
         self,
         at: float,
-        kind: Literal["error", "note"],
+        kind: NoticeKind,
         message: str,
         code: str = "",
         source: str = "",

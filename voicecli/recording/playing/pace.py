@@ -24,6 +24,9 @@ SPEEDS: Final = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 LEAD_S: Final = 0.3
 "Going to a turn begins so long before the user speaks."
 
+MARKER_LEAD_S: Final = 2.0
+"Going to a marker begins so long before it: a key comes after what it is pressed for."
+
 AGAIN_S: Final = 1.0
 "Going to the turn before goes to this one's beginning, when that is longer ago."
 
@@ -152,16 +155,23 @@ class Idle:
 
 @dataclass(frozen=True)
 class Route:
-    """The turns of a recording, to go along."""
+    """The turns and the markers of a recording, to go along."""
 
     turns: tuple[float, ...] = ()
     "When the user began each of them."
     interruptions: tuple[float, ...] = ()
+    markers: tuple[float, ...] = ()
+    "When the user set each of them."
 
     @classmethod
-    def of(cls, turns: Iterable[float], interruptions: Iterable[float]) -> Route:
+    def of(
+        cls,
+        turns: Iterable[float],
+        interruptions: Iterable[float],
+        markers: Iterable[float] = (),
+    ) -> Route:
         """From times in any order."""
-        return cls(tuple(sorted(turns)), tuple(sorted(interruptions)))
+        return cls(tuple(sorted(turns)), tuple(sorted(interruptions)), tuple(sorted(markers)))
 
     @property
     def stops(self) -> list[float]:
@@ -187,6 +197,21 @@ class Route:
     def before(self, at_s: float) -> float:
         """This turn's beginning, or the one's before if it has only just begun."""
         return next((stop for stop in reversed(self.stops) if stop < at_s - AGAIN_S), 0.0)
+
+    def following_marker(self, at_s: float) -> float | None:
+        """A little before the next marker; None after the last."""
+        return next((stop for stop in self._marker_stops if stop > at_s + 0.05), None)
+
+    def marker_before(self, at_s: float) -> float | None:
+        """A little before the last marker, or the one before it if there one has only just begun.
+
+        None before the first.
+        """
+        return next((stop for stop in reversed(self._marker_stops) if stop < at_s - AGAIN_S), None)
+
+    @property
+    def _marker_stops(self) -> list[float]:
+        return [max(0.0, marker - MARKER_LEAD_S) for marker in self.markers]
 
     def number_at(self, at_s: float) -> int:
         """How many turns have begun."""

@@ -46,6 +46,7 @@ class Place:
     session_lines: tuple[int, ...] = ()
     turns: int = 0
     interruptions: int = 0
+    markers: int = 0
     usage: Usage = field(default_factory=Usage)
     latencies_ms: tuple[int, ...] = ()
 
@@ -56,6 +57,7 @@ class Place:
             fold.start_at_rest(self.position, self.session_lines, self.turns)
             counts = fold.conversation.counts
             counts.interruptions, counts.usage = self.interruptions, self.usage
+            counts.markers = self.markers
             fold.conversation.timing.first_sounds_ms = list(self.latencies_ms)
         return fold
 
@@ -71,14 +73,16 @@ class Places:
 
     @cached_property
     def route(self) -> Route:
-        """Its turns and interruptions."""
-        turns, interruptions = [], []
+        """Its turns, interruptions and markers."""
+        turns, interruptions, markers = [], [], []
         for mark in self._recording.marks:
             if mark.kind == "turn":
                 turns.append(_number(mark.values.get("began_at"), mark.at))
             elif mark.kind == "barge_in":
                 interruptions.append(mark.at)
-        return Route.of(turns, interruptions)
+            elif mark.kind == "marker":
+                markers.append(mark.at)
+        return Route.of(turns, interruptions, markers)
 
     def before(self, at: float) -> Place:
         """The last one at or before a time."""
@@ -99,6 +103,10 @@ class Places:
             session_lines=tuple(lines) if isinstance(lines, list) else (),
             turns=int(_number(rest.values.get("turns"), 0)),
             interruptions=sum(at < rest.at for at in self.route.interruptions),
+            markers=sum(
+                one.kind == "marker" and one.position <= rest.position
+                for one in self._recording.marks
+            ),
             usage=usage,
             latencies_ms=tuple(ms for position, ms in self._latencies if position <= rest.position),
         )

@@ -212,6 +212,21 @@ def test_before_anything_was_taken_away_only_what_is_louder_than_an_echo_passes(
     assert [gate.push(-20.0, -5.0, -5.0) > 0.0 for _ in range(6)] == [True] * 3 + [False] * 3
 
 
+def test_a_gate_that_does_not_last_opens_when_the_canceller_has_learned():
+    gate = ResidualGate(lasts=False)
+    young = [gate.push(-20.0, -26.0, -40.0) for _ in range(249)]
+    assert min(young) > 15.0
+    old = [gate.push(-20.0, -26.0, -40.0) for _ in range(10)]
+    assert old == [0.0] * 10
+    gate.slipped()
+    assert gate.push(-20.0, -26.0, -40.0) > 15.0
+
+
+def test_a_gate_stays_where_the_canceller_takes_nothing_away():
+    gate = ResidualGate(lasts=False)
+    assert min(gate.push(-20.0, -26.0, -27.0) for _ in range(600)) > 20.0
+
+
 def test_with_a_headset_everything_passes_that_is_louder_than_the_room():
     gate = ResidualGate()
     for _ in range(200):

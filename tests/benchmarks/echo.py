@@ -14,7 +14,8 @@ taken     how much softer the microphone is for the cleaning, from the 10th seco
 self      interruptions of an answer by itself in so many minutes, the first seconds included:
           `server` by the engine's voice detection at its usual settings, `local` by the client's,
           where all that were ducked are counted apart
-missed    people who spoke over an answer, from the 12th second on, and were not heard within 2 s
+missed    people who spoke over an answer, from the 12th second on, and were not heard within 2 s:
+          by the server in `server`, where the gate lasts, and by the client's detection in `local`
 
 `--cost` opens the virtual devices with each mode, and prints the CPU seconds a minute of the whole
 process, silent and playing, and the 99th percentile of the CPU time of each callback.
@@ -102,8 +103,9 @@ def microphone(played: Any, level: float, seed: int) -> Any:
 def alone(mode: Any, level: float, minutes: float) -> dict[str, Any]:
     played = answer(minutes * 60, seed=1)
     captured = microphone(played, level, seed=1)
-    sent = Room(mode, watches=False).hear(played, captured)
-    server, ducked, stopped = heard(sent)
+    sent = as_sent(mode, played, captured)
+    server, _, _ = heard(sent)
+    _, ducked, stopped = heard(as_sent(mode, played, captured, gate_lasts=False))
     first = 10 * RATE_HZ
     taken = dbfs(captured[first:]) - dbfs(sent[first:])
     return {
@@ -134,13 +136,18 @@ def interrupted(mode: Any, level: float, louder: float, each: int) -> dict[str, 
         first = int(at_s * RATE_HZ)
         said[first : first + len(voice)] += voice[: len(said) - first]
     captured = microphone(played, level, seed=2) + said
-    sent = Room(mode, watches=False).hear(played, captured)
-    server, ducked, _ = heard(sent)
+    server, _, _ = heard(as_sent(mode, played, captured))
+    _, ducked, _ = heard(as_sent(mode, played, captured, gate_lasts=False))
     missed = [
         100 * sum(not any(at <= one < at + 2 for one in times) for at in begun) / each
         for times in (server, ducked)
     ]
     return {f"missed {louder:+d} dB": f"{missed[0]:.0f} % server, {missed[1]:.0f} % local"}
+
+
+def as_sent(mode: Any, played: Any, captured: Any, *, gate_lasts: bool = True) -> Any:
+    """What is sent with `--barge-in server`, or with `local`, where the gate does not last."""
+    return Room(mode, watches=False, gate_lasts=gate_lasts).hear(played, captured)
 
 
 def heard(sent: Any) -> tuple[list[float], list[float], list[float]]:

@@ -40,17 +40,23 @@ class Cleaner:
         mode: how echo is kept out.
         suppresses_noise: whether steady noise is taken out as well.
         watches: whether to look for what is left of the echo.
+        gate_lasts: whether what the canceller leaves is turned down after the first seconds too.
     """
 
     def __init__(
-        self, mode: EchoMode, *, suppresses_noise: bool = False, watches: bool = True
+        self,
+        mode: EchoMode,
+        *,
+        suppresses_noise: bool = False,
+        watches: bool = True,
+        gate_lasts: bool = True,
     ) -> None:
         self.mode = mode
         cancels = mode == "aec"
         self._processor: Processor | None = None
         if cancels or suppresses_noise:
             self._processor = Processor(cancels_echo=cancels, suppresses_noise=suppresses_noise)
-        self._residual = ResidualGate() if cancels else None
+        self._residual = ResidualGate(lasts=gate_lasts) if cancels else None
         self._gate = HalfDuplexGate() if mode == "half-duplex" else None
         self._watch = EchoWatch() if watches else None
         self._far = FarEnd()

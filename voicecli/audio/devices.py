@@ -373,6 +373,8 @@ class AudioDevices:
         fade_ms: Length of the fade-out of `DeviceSpeaker.stop`.
         echo: How the microphone is kept from hearing the speaker; needs both to be devices.
         suppresses_noise: Whether steady noise is taken out of the microphone.
+        takes_back: Whether an interruption that was none is taken back: then soft voices over a
+            loud echo count for more than what an echo canceller lets through.
     """
 
     def __init__(
@@ -388,7 +390,9 @@ class AudioDevices:
         fade_ms: float = 4.0,
         echo: EchoMode = "off",
         suppresses_noise: bool = False,
+        takes_back: bool = False,
     ) -> None:
+        self._takes_back = takes_back
         self.echo = echo if microphone and speaker else "off"
         self._suppresses_noise = suppresses_noise and microphone is not None
         self._hears_itself = microphone is not None and speaker is not None
@@ -480,7 +484,10 @@ class AudioDevices:
         if not (self._hears_itself or self._suppresses_noise):
             return
         cleaner = Cleaner(
-            self.echo, suppresses_noise=self._suppresses_noise, watches=self._hears_itself
+            self.echo,
+            suppresses_noise=self._suppresses_noise,
+            watches=self._hears_itself,
+            gate_lasts=not self._takes_back,
         )
         told = (self._wake, self._echo_found, self._cleaning_failed)
         self._cleaning = CleaningThread(cleaner, *told)

@@ -8,6 +8,9 @@ present. Whatever is louder than that is somebody, and passes; and so does what 
 As long as the canceller takes nothing away, only what is louder than the echo passes: then it is
 half duplex, except for those who raise their voice. Where there is no echo, as with a headset, its
 level is that of the room, and everything passes that is a voice.
+
+That costs soft voices over a loud echo. Where a false alarm can be taken back it is not worth that
+once the canceller has learned: then the gate only keeps the first seconds.
 """
 
 from collections import deque
@@ -35,6 +38,8 @@ _LEAST_DB: Final = -6.0
 _MOST_DB: Final = 16.0
 _YOUNG_FRAMES: Final = 250
 "For so long, of what can be heard, a canceller may look better than it is: 5 s."
+_WORKS_DB: Final = 10.0
+"A canceller that takes less away in the median has not found the way: it is too long, say."
 _SURELY_DB: Final = 12.0
 "A single frame passes when it is so much above the line that several have to be above."
 _WINDOW: Final = 5
@@ -47,9 +52,14 @@ _LOUDEST_ROOM_DBFS: Final = -45.0
 
 
 class ResidualGate:
-    """Says of each frame how much it is to be turned down."""
+    """Says of each frame how much it is to be turned down.
 
-    def __init__(self) -> None:
+    Args:
+        lasts: whether it goes on when the canceller has learned the room.
+    """
+
+    def __init__(self, *, lasts: bool = True) -> None:
+        self._lasts = lasts
         self._room_dbfs = _FIRST_ROOM_DBFS
         self._played: deque[float] = deque([FLOOR_DBFS] * _TAIL_FRAMES, maxlen=_TAIL_FRAMES)
         self.reset()
@@ -102,6 +112,8 @@ class ResidualGate:
             self._echo.append(near_dbfs - loudest)
             if near_dbfs > self._room_dbfs + _TELLING_DB:
                 self._taken.append(near_dbfs - cleaned_dbfs)
+        if self._has_learned and not self._lasts:
+            return 0.0
         return max(0.0, cleaned_dbfs - self._room_dbfs)
 
     @property
@@ -116,8 +128,17 @@ class ResidualGate:
         """How much of it is taken away for certain."""
         if self._age < _YOUNG_FRAMES or not self._taken:
             return _LEAST_DB
-        median = sorted(self._taken)[len(self._taken) // 2]
-        return min(max(median - _SPREAD_DB, _LEAST_DB), _MOST_DB)
+        return min(max(self._median_taken_db - _SPREAD_DB, _LEAST_DB), _MOST_DB)
+
+    @property
+    def _has_learned(self) -> bool:
+        """Whether the canceller does what it can, or there is nothing for it to do."""
+        is_old = self._age >= _YOUNG_FRAMES
+        return is_old and (not self._taken or self._median_taken_db >= _WORKS_DB)
+
+    @property
+    def _median_taken_db(self) -> float:
+        return sorted(self._taken)[len(self._taken) // 2]
 
     def _follow_room(self, level_dbfs: float) -> None:
         above_db = level_dbfs - self._room_dbfs

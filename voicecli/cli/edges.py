@@ -48,18 +48,19 @@ def is_device(spec: str) -> bool:
 
 @asynccontextmanager
 async def open_audio(
-    audio: Audio, microphone: Microphone | None = None
+    audio: Audio, microphone: Microphone | None = None, *, takes_back: bool = False
 ) -> AsyncIterator[AudioEdges]:
     """Open what the configuration names; devices are open (and heard) inside the block.
 
     Args:
         audio: the configuration.
         microphone: one that is there already, instead of the configured one, which is `none` then.
+        takes_back: whether an interruption that was none is taken back.
 
     Raises:
         AudioDeviceError: a device or file cannot be opened.
     """
-    devices = await _find_devices(audio)
+    devices = await _find_devices(audio, takes_back=takes_back)
     speaker = _speaker(audio.speaker, devices)
     edges = AudioEdges(microphone or _microphone(audio.mic, devices), speaker, devices)
     try:
@@ -75,7 +76,7 @@ async def open_audio(
                 cli.leave_without_waiting()
 
 
-async def _find_devices(audio: Audio) -> AudioDevices | None:
+async def _find_devices(audio: Audio, *, takes_back: bool) -> AudioDevices | None:
     if not (is_device(audio.mic) or is_device(audio.speaker)):
         return None
     from voicecli.audio.choosing import Kind
@@ -97,6 +98,7 @@ async def _find_devices(audio: Audio) -> AudioDevices | None:
         block_ms=audio.block_ms or DEFAULT_BLOCK_MS,
         echo=echo,
         suppresses_noise=audio.noise_suppression and is_device(audio.mic),
+        takes_back=takes_back,
     )
     if echo == "half-duplex" and audio.echo == "auto":
         devices.note(NO_CANCELLER)

@@ -141,10 +141,12 @@ async def _open(plan: Plan, stack: AsyncExitStack) -> tuple[Connection, AudioEdg
     """Open the sound and the connection at the same time; the first failure ends both."""
     from voicecli.cli.edges import open_audio
 
+    takes_back = plan.config.barge_in.mode == "local"
     try:
         async with asyncio.TaskGroup() as tasks:
             connecting = tasks.create_task(_connect(plan, stack))
-            audio = await stack.enter_async_context(open_audio(plan.config.audio))
+            opening = open_audio(plan.config.audio, takes_back=takes_back)
+            audio = await stack.enter_async_context(opening)
     except ExceptionGroup as group:
         first = group.exceptions[0]
         raise first from first.__cause__  # Without the group, and with what `--debug` shows.

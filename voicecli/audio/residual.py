@@ -42,6 +42,8 @@ _WORKS_DB: Final = 10.0
 "A canceller that takes less away in the median has not found the way: it is too long, say."
 _SURELY_DB: Final = 12.0
 "A single frame passes when it is so much above the line that several have to be above."
+_UNHEARD_DB: Final = 6.0
+"Above the room's noise."
 _WINDOW: Final = 5
 _SURE_FRAMES: Final = 4
 "So many frames of the window above the echo are somebody, and what follows passes as well."
@@ -106,7 +108,7 @@ class ResidualGate:
             self._held = _HELD_FRAMES
         elif self._held:
             self._held -= 1
-        if self._held or above_db > _SURELY_DB:
+        if self._held or above_db > (0.0 if self._is_unheard(loudest) else _SURELY_DB):
             return 0.0
         if far_dbfs >= _AUDIBLE_DBFS:
             self._echo.append(near_dbfs - loudest)
@@ -115,6 +117,11 @@ class ResidualGate:
         if self._has_learned and not self._lasts:
             return 0.0
         return max(0.0, cleaned_dbfs - self._room_dbfs)
+
+    def _is_unheard(self, loudest_dbfs: float) -> bool:
+        """Whether nobody would know from the microphone that something is played."""
+        is_known = len(self._echo) >= _KNOWN_FRAMES
+        return is_known and loudest_dbfs + self._echo_db < self._room_dbfs + _UNHEARD_DB
 
     @property
     def _echo_db(self) -> float:

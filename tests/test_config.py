@@ -192,6 +192,13 @@ def test_the_name_of_a_server_may_hold_a_dot(file):
     assert destination(config, {}).url == "ws://10.0.0.5/v1/realtime"
 
 
+def test_a_key_that_stands_where_its_variable_is_to_be_named_is_not_repeated() -> None:
+    target = Destination("mine", "wss://x/realtime", "", "sk-the-key-itself", "Authorization")
+    with pytest.raises(ConfigError, match="not the name of an environment variable") as caught:
+        target.headers({})
+    assert "sk-" not in f"{caught.value.message} {caught.value.hint}"
+
+
 def test_a_missing_key_is_told_before_anything_is_opened():
     with pytest.raises(ConfigError, match="OPENAI_API_KEY is empty") as caught:
         destination(Config(server="openai"), {}).headers({})

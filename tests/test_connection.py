@@ -267,6 +267,19 @@ def test_a_refused_handshake_is_told_by_its_status(
     assert words in failed.value.message
 
 
+def test_a_proxy_that_is_no_url_is_a_mistake_in_the_settings_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:hidden@[::1")
+    with pytest.raises(ConfigError) as failed:
+        asyncio.run(Connection.open(Address("wss://server.invalid/v1/realtime")))
+    assert "the proxy" in failed.value.message
+    assert "hidden" not in failed.value.message
+    assert failed.value.__cause__ is None
+
+
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 @pytest.mark.parametrize(
     "answer",

@@ -152,6 +152,16 @@ def test_without_stamps_the_stream_latency_is_assumed():
     assert DacClock(0.03).dac_at(7.0, 0.0, now=5.0) == pytest.approx(5.03)
 
 
+@pytest.mark.parametrize("stamp", [float("nan"), float("inf"), -7.0, 1e9])
+@pytest.mark.parametrize("is_now", [False, True])
+def test_times_that_can_not_be_are_not_believed_and_forgotten(stamp, is_now):
+    clock = DacClock(0.03)
+    assert clock.dac_at(7.0, 7.02, now=5.0) == pytest.approx(5.02)
+    stamps = (stamp, 7.04) if is_now else (7.02, stamp)
+    assert clock.dac_at(*stamps, now=5.02) == pytest.approx(5.05)
+    assert clock.dac_at(7.04, 7.06, now=5.04) == pytest.approx(5.06)
+
+
 # --- both sides, without a device ---------------------------------------------------------------
 
 

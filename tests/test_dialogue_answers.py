@@ -666,3 +666,10 @@ def test_usage_counts_the_tools_that_the_mind_was_offered() -> None:
     assert input_tokens([tool, {**tool, "name": "seek"}])["text_tokens"] == 2 + 2 * one
     assert input_tokens([], tools=[tool])["text_tokens"] == 2 + one
     assert input_tokens([tool], tools=[])["text_tokens"] == 2
+
+
+@pytest.mark.parametrize("milliseconds", [10, 200, 1010])
+def test_what_the_ears_get_of_an_items_audio_is_as_long_as_it(milliseconds: int) -> None:
+    for audio_format, size in (("pcm", 48), ("pcmu", 8), ("pcma", 8)):
+        heard = for_ears(bytes(size * milliseconds), audio_format)  # type: ignore[arg-type]
+        assert len(heard) == 32 * milliseconds

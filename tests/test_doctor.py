@@ -240,7 +240,7 @@ def test_the_advice_is_a_flag_to_paste(
 
 def test_where_cancellation_is_not_installed_its_installation_comes_first() -> None:
     found = recommended(loop_of(50, -20), can_cancel=False)
-    assert found.fixes[0] == "pip install 'voicecli[aec]'"
+    assert found.fixes[0] == 'pip install "voicecli[aec]"'
 
 
 def test_a_very_loud_echo_may_also_mean_push_to_talk() -> None:
@@ -421,7 +421,7 @@ def test_packages_that_are_missing_are_told_and_extras_are_a_choice() -> None:
     found = machine.judged_packages(everything | {"rich": None})
     assert (found.state, found.fixes) == ("problem", ("pip install rich",))
     found = machine.judged_packages(everything | {"pywebrtc-audio": None})
-    assert (found.state, found.fixes) == ("ok", ("pip install 'voicecli[aec]'",))
+    assert (found.state, found.fixes) == ("ok", ('pip install "voicecli[aec]"',))
 
 
 @pytest.mark.parametrize(
@@ -860,6 +860,12 @@ def test_an_unknown_area_is_refused_with_those_there_are() -> None:
 def test_files_and_none_are_no_devices_and_leave_nothing_to_examine() -> None:
     code, checks, _ = examined("--only", "audio", *NO_DEVICES)
     assert (code, state_of(checks)) == (0, {"devices": "skipped"})
+
+
+def test_a_microphones_file_that_is_not_there_is_a_problem_as_in_a_talk(tmp_path: Path) -> None:
+    absent = str(tmp_path / "nothing.wav")
+    code, checks, _ = examined("--only", "audio", "--mic", absent, "--speaker", "none")
+    assert (code, state_of(checks)) == (1, {"files": "problem", "devices": "skipped"})
 
 
 def test_a_missing_sound_library_is_told_with_what_installs_it(tmp_path: Path) -> None:

@@ -218,6 +218,15 @@ def test_what_the_encoding_of_the_locale_lacks_is_a_question_mark(
     assert _written(stream) == "né ? ?".encode("cp1252")
 
 
+def test_what_ascii_lacks_is_a_question_mark_where_the_locale_is_c(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="surrogateescape")
+    monkeypatch.setattr(sys, "stdout", stream)
+    cli._let_write_all_text({})
+    assert _written(stream) == b"n? ? ?"
+
+
 @pytest.mark.usefixtures("windows")
 @pytest.mark.parametrize(
     ("environment", "encoding"), [({}, "utf-8"), ({"PYTHONIOENCODING": "cp1252"}, "cp1252")]

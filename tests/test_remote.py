@@ -85,3 +85,9 @@ def test_the_key_comes_from_the_environment_and_is_in_no_message(
 def test_what_is_no_url_of_a_server_is_a_mistake_in_the_settings(url: str) -> None:
     with pytest.raises(ConfigError, match="not the URL of a server"):
         remote(url)
+
+
+def test_the_secrets_in_what_is_no_url_are_not_repeated() -> None:
+    with pytest.raises(ConfigError) as caught:
+        remote("http://user:hidden@host:0/v1?key=hidden")
+    assert caught.value.message == "not the URL of a server: 'http://host:0/v1'"

@@ -258,6 +258,35 @@ def test_bodies_go_nowhere_else_and_need_a_length() -> None:
     asyncio.run(run())
 
 
+def test_what_follows_a_body_is_no_part_of_it() -> None:
+    async def run() -> None:
+        async with serving() as url:
+            path, two = "/v1/realtime/client_secrets", {"Content-Length": "2"}
+            assert (await request(url, "POST", path, b"{}GET / HTTP/1.1", two))[0] == 200
+
+    asyncio.run(run())
+
+
+def test_who_waits_to_be_asked_for_a_body_is_asked_once() -> None:
+    async def run() -> None:
+        async with serving() as url:
+            host = url.removeprefix("ws://").split("/")[0]
+            reader, writer = await asyncio.open_connection(*host.split(":"))
+            head = f"Host: {host}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+            writer.write(f"POST /v1/realtime/client_secrets HTTP/1.1\r\n{head}".encode())
+            going_on = b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert await reader.readexactly(len(going_on)) == going_on
+            for piece in (b"{", b" ", b" ", b"}"):
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(run())
+
+
 METHODS = ("DELETE", "PUT", "PATCH", "OPTIONS", "CONNECT", "TRACE", "M-SEARCH")
 
 

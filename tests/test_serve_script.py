@@ -241,6 +241,7 @@ def test_a_sound_may_be_a_file_beside_the_script(tmp_path: Path) -> None:
         ("version = 2", ["version", "must be 1"]),
         ("version = 1\nanswers = []", ["answers", "allowed are version, audio, connect, answer"]),
         ("version =", ["not TOML"]),
+        pytest.param(f"a = {'[' * 3000}{']' * 3000}", ["nested too deeply"], id="deep"),
         ("version = 1\n[audio]\npace = 'fast'", ["audio.pace", "'fast'", "'burst' or 'real'"]),
         ("version = 1\nanswer = [{step = [{}]}]", ["answer[0].step[0]", "does nothing", "wait_ms"]),
         (

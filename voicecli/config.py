@@ -455,10 +455,17 @@ class Destination:
         """The headers that let us in.
 
         Raises:
-            ConfigError: the key's environment variable is empty, or no header can carry it.
+            ConfigError: the key's environment variable is empty or can be none, or no header can
+                carry the key.
         """
         if not self.key_env:
             return {}
+        if not self.key_env.isidentifier():
+            # It may be the key itself, so it is not repeated.
+            raise ConfigError(
+                f"key_env of {self.name!r} is not the name of an environment variable",
+                "put the key into a variable, and the variable's name into the file",
+            )
         key = environ.get(self.key_env, "").strip()
         if not key:
             raise ConfigError(

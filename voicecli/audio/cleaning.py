@@ -56,6 +56,7 @@ class Cleaner:
         self._processor: Processor | None = None
         if cancels or suppresses_noise:
             self._processor = Processor(cancels_echo=cancels, suppresses_noise=suppresses_noise)
+        self._lead_samples = _LEAD_SAMPLES if cancels else 0
         self._residual = ResidualGate(lasts=gate_lasts) if cancels else None
         self._gate = HalfDuplexGate() if mode == "half-duplex" else None
         self._watch = EchoWatch() if watches else None
@@ -106,6 +107,14 @@ class Cleaner:
         if self._gate is not None and level_dbfs(pcm) > _AUDIBLE_DBFS:
             self._gate.played(dac_at, dac_at + samples / WIRE_RATE_HZ)
 
+    def lacks_played(self, adc_at: float) -> bool:
+        """Whether not all is here yet that a frame has to be held against to cancel its echo.
+
+        A device with short buffers is given what it plays hardly sooner than that.
+        """
+        end = self._captured_line.expected(adc_at) + self._lead_samples + FRAME_SAMPLES
+        return self._residual is not None and self._far.end < end
+
     def cleaned(self, frame: bytes, adc_at: float) -> bytes:
         """What is to be sent for a frame.
 
@@ -113,7 +122,7 @@ class Cleaner:
             frame: 20 ms as captured.
             adc_at: when its first sample came to the device.
         """
-        index = self._captured_line.place(adc_at, FRAME_SAMPLES) + _LEAD_SAMPLES
+        index = self._captured_line.place(adc_at, FRAME_SAMPLES) + self._lead_samples
         if self._captured_line.has_slipped:
             self._begin_anew()
         far = self._far.read(index, FRAME_SAMPLES)

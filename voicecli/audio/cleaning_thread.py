@@ -5,8 +5,10 @@ the thread; played ones wait until then.
 """
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Final, NamedTuple
 
@@ -19,6 +21,11 @@ _WAITING_BLOCKS: Final = 50
 _PLAYED_BLOCKS: Final = 1200
 "While nothing is captured the oldest of these are forgotten."
 _END_PATIENCE_S: Final = 1.0
+_LOOK_S: Final = 0.002
+_LOOKS: Final = 20
+"So often it is looked whether what a frame needs has been played: for two frames at the least."
+_FRAMES_BEHIND: Final = 2
+"While so many wait, none is held back for what is not played: there may be no speaker."
 
 
 class _Played(NamedTuple):
@@ -104,22 +111,27 @@ class CleaningThread:
     def _take_played(self) -> None:
         while self._played:
             one = self._played.popleft()
-            if self._cleaner is None:
-                continue
-            if one.stream is not self._stream:
-                self._stream = one.stream
-                self._cleaner.speaker_changed(one.rate_hz)
-            elif one.underflowed:
-                self._cleaner.playback_broke()
-            self._cleaner.played(one.block, one.dac_at)
+            if self._cleaner is not None:
+                with self._giving_up():
+                    self._take_one_played(self._cleaner, one)
+
+    def _take_one_played(self, cleaner: Cleaner, one: _Played) -> None:
+        if one.stream is not self._stream:
+            self._stream = one.stream
+            cleaner.speaker_changed(one.rate_hz)
+        elif one.underflowed:
+            cleaner.playback_broke()
+        cleaner.played(one.block, one.dac_at)
 
     def _take_captured(self, one: _Captured) -> bool:
         """Whether a frame is complete."""
         intake = one.intake
-        if self._cleaner is not None and intake is not self._intake:
-            self._cleaner.microphone_changed()
-        elif self._cleaner is not None and one.broke:
-            self._cleaner.capture_broke()
+        if self._cleaner is not None:
+            with self._giving_up():
+                if intake is not self._intake:
+                    self._cleaner.microphone_changed()
+                elif one.broke:
+                    self._cleaner.capture_broke()
         self._intake = intake
         frames = intake.frames.push(intake.resampler.process(one.block))
         # Of a frame that began in the block before, the time is a little earlier.
@@ -131,11 +143,27 @@ class CleaningThread:
         return bool(frames)
 
     def _cleaned(self, frame: bytes, adc_at: float) -> bytes:
-        if self._cleaner is None:
-            return frame
+        if self._cleaner is not None:
+            with self._giving_up():
+                self._wait_for_played(self._cleaner, adc_at)
+            if self._cleaner is not None:
+                with self._giving_up():
+                    return self._cleaner.cleaned(frame, adc_at)
+        return frame
+
+    def _wait_for_played(self, cleaner: Cleaner, adc_at: float) -> None:
+        """Half of what was played would be worse for cancelling than a frame that comes late."""
+        for _ in range(_LOOKS):
+            if self._captured.qsize() >= _FRAMES_BEHIND or not cleaner.lacks_played(adc_at):
+                return
+            time.sleep(_LOOK_S)
+            self._take_played()
+
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """What fails in the block is the end of the cleaning."""
         try:
-            return self._cleaner.cleaned(frame, adc_at)
+            yield
         except Exception as exc:  # noqa: BLE001 - a talk without cleaning is better than none
             self._cleaner = None
             self._failed(f"{type(exc).__name__}: {exc}")
-            return frame

@@ -5,6 +5,8 @@ from typing import Final
 _OFFSETS_KEPT: Final = 128
 "Callbacks whose clock offsets are compared, twice over."
 _CLOCK_JUMP_S: Final = 0.5
+_FARTHEST_S: Final = 10.0
+"No sample leaves a device that much later than it was asked for; such a stamp is none."
 
 
 class DacClock:
@@ -24,7 +26,8 @@ class DacClock:
 
     def dac_at(self, current_s: float, dac_s: float, now: float) -> float:
         """When the sample PortAudio expects at `dac_s` leaves the device, on the clock of `now`."""
-        if not current_s or not dac_s:
+        are_stamps = current_s and dac_s and abs(dac_s - current_s) < _FARTHEST_S  # NaN is not.
+        if not are_stamps:
             return now + self.fallback_latency_s
         return dac_s + self._offset(now - current_s)
 

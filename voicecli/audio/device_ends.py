@@ -126,9 +126,10 @@ class DeviceMicrophone:
         if self._deliver is None or intake is not self._intake:
             return False
         self.dropped_frames += overflowed  # The device says that it lost some, and not how much.
-        if self.cleaning is not None:
+        cleaning = self.cleaning  # The loop may take it away at any moment.
+        if cleaning is not None:
             for frame in complete:
-                self.dropped_frames += not self.cleaning.captured(intake, frame, adc_at, overflowed)
+                self.dropped_frames += not cleaning.captured(intake, frame, adc_at, overflowed)
                 overflowed, adc_at = False, adc_at + FRAME_MS / 1000
             return False
         for frame in complete:
@@ -252,8 +253,9 @@ class DeviceSpeaker:
                 return bytes(samples * SAMPLE_BYTES), False
             self._device_underflows += underflowed
             block = outlet.take(samples, dac_at, self._playout.take)
-            if self.cleaning is not None:
-                self.cleaning.played(outlet, outlet.rate_hz, block, dac_at, underflowed)
+            cleaning = self.cleaning  # The loop may take it away at any moment.
+            if cleaning is not None:
+                cleaning.played(outlet, outlet.rate_hz, block, dac_at, underflowed)
             return block, self._playout.has_events
 
     def report_events(self) -> None:

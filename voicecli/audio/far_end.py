@@ -50,6 +50,12 @@ class TimeLine:
         self._is_lost = True
         self._stamps = 0
 
+    def expected(self, at: float) -> int:
+        """About where `place` would put a block of that time."""
+        if self._offset is None or self._is_lost:
+            return round(at * WIRE_RATE_HZ)
+        return self._count + self._offset
+
     def place(self, at: float, samples: int) -> int:
         """The index of a block's first sample.
 
@@ -96,7 +102,11 @@ class FarEnd:
         self._size = _SECONDS_KEPT * WIRE_RATE_HZ
         self._ring = bytearray(self._size * SAMPLE_BYTES)
         self._end = 0
-        "The index behind the newest sample."
+
+    @property
+    def end(self) -> int:
+        """The index behind the newest sample."""
+        return self._end
 
     def put(self, index: int, pcm: bytes) -> None:
         """Keep a block whose first sample is at `index`; what lies between is silence."""

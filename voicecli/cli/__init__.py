@@ -61,7 +61,8 @@ def _options(
         typer.Option("--debug", help="Show the traceback of an error.", envvar="VOICECLI_DEBUG"),
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     del version

@@ -17,7 +17,7 @@ def config_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show the configuration in force and where each value comes from.
+    """Show every setting, its value, and where that comes from.
 
     Keys are never shown, only the names of the variables that hold them.
     """

@@ -106,7 +106,7 @@ def demo_command(
         Path | None, _option("--gif", panel=_OUT, help="Write the screen as a film; needs agg.")
     ] = None,
 ) -> None:
-    """Play conversations that are written down: a show, a test, a first minute.
+    """Play conversations that are written down: shows, and tests.
 
     Without a script it is the tour: a minute and a half with the engine inside, without a key and
     without a microphone. What is expected in a script and does not come gives exit code 1.

@@ -19,8 +19,9 @@ def devices_command(
 ) -> None:
     """List the sound devices that `--mic` and `--speaker` can name.
 
-    Raises:
-        AudioDeviceError: PortAudio is missing; the hint says how to install it.
+    By the index or by a part of the name:
+
+      voicecli talk --mic 3 --speaker headset
     """
     from voicecli.audio.devices import list_devices, quiet_stderr
 

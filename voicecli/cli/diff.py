@@ -49,9 +49,10 @@ def diff_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Lay two recordings side by side: words, latencies, interruptions, calls, tokens, cost.
+    """Lay two recordings side by side: words, latencies, cost.
 
-    Turns are paired by what the user said in them, and in order where that does not tell.
+    Interruptions, calls and tokens, too. Turns are paired by what the user said in them, and in
+    order where that does not tell.
     """
     import sys
 

@@ -63,10 +63,11 @@ def doctor_command(
         _option("--json", panel=_HOW, help="One JSON document on stdout (docs/json.md)."),
     ] = False,
 ) -> None:
-    """Examine sound, server, models and settings; say what to paste where something is wrong.
+    """Find what is wrong with sound, server, models or settings.
 
-    It listens for two seconds (say something), and plays a soft sound of a second to measure how
-    much of the speaker the microphone hears. Keys are looked at and never shown.
+    Under each fault stands what can be pasted to mend it. It listens for two seconds (say
+    something), and plays a soft sound of a second to measure how much of the speaker the
+    microphone hears. Keys are looked at and never shown.
 
       voicecli doctor
 

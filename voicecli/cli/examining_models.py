@@ -33,7 +33,6 @@ async def examine_models(
         working: told what is being done.
         is_deep: start it in any case, with the mind of a talk, however long that takes.
     """
-    from voicecli.cli.local import check_stages
     from voicecli.cli.stages import is_url, unreachable
     from voicecli.config import destination
     from voicecli.doctor import machine
@@ -44,21 +43,9 @@ async def examine_models(
     is_used = True
     with suppress(ConfigError):
         is_used = destination(config).name == "local"
-    lacking = _lacking(config.local)
-    if lacking and not (is_used or is_deep):
-        told = f"the engine inside is not installed ({', '.join(lacking)}), nor is it used"
-        tell(Finding("models", "engine", "skipped", told))
-        return
-    if lacking:
-        told = f"the engine inside is not installed: {', '.join(lacking)} missing"
-        fixes = ("pip install 'voicecli[local]'",)
-        tell(Finding("models", "engine", "problem", told, "", fixes))
-        return
-    try:
-        check_stages(config.local)
-    except ConfigError as exc:
-        state: State = "problem" if is_used or is_deep else "warning"
-        tell(Finding("models", "engine", state, exc.message, exc.hint, ("voicecli config",)))
+    obstacle = _obstacle(config.local, is_wanted=is_used or is_deep)
+    if obstacle is not None:
+        tell(obstacle)
         return
     store = ModelStore()
     models = [
@@ -85,6 +72,26 @@ async def examine_models(
     else:
         is_whole = is_deep or is_url(mind)
         tell(await _engine(config.local, mind if is_whole else "rules", working, is_deep=is_deep))
+
+
+def _obstacle(local: Local, *, is_wanted: bool) -> Finding | None:
+    """Why no engine can be started with these settings; None: one can."""
+    from voicecli.cli.local import check_stages
+    from voicecli.doctor.findings import Finding
+
+    lacking = ", ".join(_lacking(local))
+    if lacking and not is_wanted:
+        told = f"the engine inside is not installed ({lacking}), nor is it used"
+        return Finding("models", "engine", "skipped", told)
+    if lacking:
+        told = f"the engine inside is not installed: {lacking} missing"
+        return Finding("models", "engine", "problem", told, "", ('pip install "voicecli[local]"',))
+    try:
+        check_stages(local)
+    except ConfigError as exc:
+        state: State = "problem" if is_wanted else "warning"
+        return Finding("models", "engine", state, exc.message, exc.hint, ("voicecli config",))
+    return None
 
 
 async def _engine(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from voicecli.errors import AudioDeviceError
+from voicecli.errors import AudioDeviceError, VoicecliError
 
 if TYPE_CHECKING:
     from voicecli.audio.choosing import DeviceInfo, Kind
@@ -74,9 +74,11 @@ class Sound:
 
     async def examine(self, config: Config) -> None:
         """All of it."""
-        from voicecli.cli.edges import is_device
+        from voicecli.cli.edges import check_cleaning, check_files, is_device
         from voicecli.doctor.findings import Finding
 
+        self._try("files", lambda: check_files(config.audio))
+        self._try("cleaning", lambda: check_cleaning(config.audio))
         specs: dict[Kind, str] = {"input": config.audio.mic, "output": config.audio.speaker}
         used = {kind: spec for kind, spec in specs.items() if is_device(spec)}
         if not used:
@@ -94,6 +96,15 @@ class Sound:
         if "input" in chosen:
             ran["input"] = await self._microphone(chosen["input"], devices)
         await self._loop(chosen, ran)
+
+    def _try(self, check: str, call: Callable[[], None]) -> None:
+        """What a talk tries before it begins; told only if it fails."""
+        from voicecli.doctor.findings import Finding
+
+        try:
+            call()
+        except VoicecliError as exc:
+            self._tell(Finding("audio", check, "problem", exc.message, exc.hint))
 
     async def _devices(self) -> list[DeviceInfo]:
         """All there are; what is wrong when there are none is told."""
@@ -178,6 +189,7 @@ class Sound:
             )
         finally:
             drawing.cancel()
+            self._screen.working("looking at the microphone")
         if not self._judge(device, "input", probe, devices) or probe is None:
             return False
         reading = meter.reading()

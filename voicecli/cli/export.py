@@ -110,10 +110,16 @@ def export_command(
         int | None, typer.Option("--to-turn", min=1, metavar="N", help="Fixture: up to here.")
     ] = None,
 ) -> None:
-    """Make a recording into text, subtitles, sound, a page, a cast, or a test.
+    """Make text, subtitles, sound, a page, a cast or a test of it.
 
     Text and subtitles (md, txt, json, srt, vtt) go to stdout, the rest to files named after the
     recording, in the current folder.
+
+      voicecli recordings export last --format md
+
+      voicecli recordings export last --to talk.html
+
+      voicecli recordings export last --fixture suite/barge_in
     """
     from voicecli.cli.signals import end_like_an_interrupt
     from voicecli.recording.export.files import Followed, make_folder

@@ -21,15 +21,21 @@ app = typer.Typer(
     help="Fetch, check and remove the models of the embedded engine.", no_args_is_help=True
 )
 
-_Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)]
+_NAMES_HELP = "Models, as `voicecli models list` names them."
+_Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME...", show_default=False, help=_NAMES_HELP),
+]
 _STYLES = {"present": "green", "missing": "dim", "damaged": "red"}
 
 
 @app.command("list")
 def list_models(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a model, in a list.")
+    ] = False,
 ) -> None:
-    """Show every model: what it is for, its size, its licence, and whether it is here."""
+    """Show every model, its size, its licence, and whether it is here."""
     from voicecli.engine.store import ModelStore
 
     store = ModelStore()
@@ -75,7 +81,12 @@ def pull(
     names: _Names = None,
     everything: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
 ) -> None:
-    """Fetch models; one that is here and whole is left alone, an interrupted fetch is resumed."""
+    """Fetch models, or go on with a fetch that was interrupted.
+
+    What is here and whole is left alone.
+
+      voicecli models pull smart-turn
+    """
     from voicecli.engine.store import ModelStore
 
     store = ModelStore()
@@ -100,7 +111,10 @@ def pull_models(store: ModelStore, names: Sequence[str], *, to_stderr: bool = Fa
 
 @app.command()
 def verify(names: _Names = None) -> None:
-    """Read every byte of models again and compare with their published digests."""
+    """Read models again and compare with the published digests.
+
+    Without a name: all that are here.
+    """
     from voicecli.engine.store import ModelStore
 
     store = ModelStore()
@@ -121,7 +135,9 @@ def verify(names: _Names = None) -> None:
 
 
 @app.command("rm")
-def remove(names: Annotated[list[str], typer.Argument(metavar="NAME...")]) -> None:
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help=_NAMES_HELP)],
+) -> None:
     """Delete models from the disk."""
     from voicecli.engine.store import ModelStore
 

@@ -28,5 +28,5 @@ app.command("prune")(prune_command)
 
 @app.command("path")
 def path_command() -> None:
-    """Print the folder in which recordings are kept, whether it is there or not."""
+    """Print the folder of your recordings, there or not."""
     typer.echo(str(library()))

@@ -119,7 +119,14 @@ def serve_command(
     ] = False,
     announce: Annotated[bool, typer.Option("--announce", hidden=True)] = False,
 ) -> None:
-    """Serve the Realtime API from this machine, without a key."""
+    """Serve the Realtime API from this machine, without a key.
+
+    Any client of the API can use it, `voicecli talk` too:
+
+      voicecli serve
+
+      voicecli talk --server ws://127.0.0.1:8765/v1/realtime
+    """
     if voices:
         _list_voices()
         return

@@ -204,10 +204,10 @@ def talk_command(
         Path | None, _option("--config", panel=_TALK, help="A configuration file of its own.")
     ] = None,
 ) -> None:
-    """Talk with a server of the Realtime API; interrupt it whenever you like.
+    """Talk with OpenAI, a server like it, or the engine inside.
 
-    Without a key it talks with the engine inside, on your own machine. Without a microphone it
-    takes a file:
+    Interrupt it whenever you like. Without a key it talks with the engine inside, on your own
+    machine. Without a microphone it takes a file:
 
       voicecli talk --server local --mic question.wav --speaker answer.wav
 

@@ -47,7 +47,10 @@ def delete_command(
         typer.Option("--force", help="Also one being made, and what else is in its folder."),
     ] = False,
 ) -> None:
-    """Delete recordings with their audio; one that may not be deleted saves all that were named."""
+    """Delete recordings with their audio.
+
+    It shows which, and asks. If one of them may not be deleted, none is.
+    """
     import time
 
     from voicecli.recording.shelf import upkeep
@@ -103,9 +106,13 @@ def prune_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: _Yes = False,
 ) -> None:
-    """Delete recordings by age, size and number; shows which, and asks.
+    """Delete recordings by age, size and number.
 
-    With both `--older-than` and `--larger-than` those go that are both.
+    It shows which, and asks. With both `--older-than` and `--larger-than` those go that are both.
+
+      voicecli recordings prune --older-than 30d --dry-run
+
+      voicecli recordings prune --max-total 5GB --keep 10
     """
     import time
 

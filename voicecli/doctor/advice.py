@@ -74,7 +74,7 @@ def recommended(loop: Loop, *, can_cancel: bool) -> Finding:
         told = "half-duplex: there is an echo, and what would cancel it is not installed"
         advice = "you are not heard while it speaks; install it, and you can interrupt"
         found = _talk("warning", told, "half-duplex", advice)
-        return _with_fixes(found, ("pip install 'voicecli[aec]'", *found.fixes))
+        return _with_fixes(found, ('pip install "voicecli[aec]"', *found.fixes))
     if echo.coupling_db > _LOUD_DB:
         told = "echo cancellation, with the speaker turned down: the echo is louder than a voice"
         advice = "or push to talk, where nothing can go wrong"

@@ -64,7 +64,7 @@ def no_library(message: str, platform: str) -> Finding:
 def crashing_library(signal: str) -> Finding:
     """PortAudio ends the process that loads it, so nothing with sound can be started."""
     told = f"PortAudio ends the whole program ({signal}): the configuration of ALSA is broken"
-    advice = "what these hold, or do not hold; files, pipes and demos work all the same"
+    advice = "look at what these name and hold; files, pipes and demos work all the same"
     fixes = ("env | grep ALSA; ls -l /usr/share/alsa/alsa.conf /etc/asound.conf ~/.asoundrc",)
     facts = {"signal": signal}
     return Finding(

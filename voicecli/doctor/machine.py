@@ -77,7 +77,7 @@ def judged_packages(found: Mapping[str, str | None]) -> Finding:
     if not absent:
         return Finding("system", "packages", "ok", told, facts=facts)
     told += f"; not here: {', '.join(absent)}"
-    fixes = (f"pip install 'voicecli[{','.join(absent)}]'",)
+    fixes = (f'pip install "voicecli[{",".join(absent)}]"',)
     return Finding("system", "packages", "ok", told, "", fixes, facts)
 
 

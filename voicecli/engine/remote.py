@@ -7,6 +7,7 @@ short answer, and a thread that waits for a silent server can be woken.
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import time
@@ -146,7 +147,9 @@ def split_url(url: str) -> SplitResult:
     Raises:
         ConfigError: it has no host, a port that cannot be, or characters that no URL has.
     """
-    wrong = ConfigError(f"not the URL of a server: {url!r}", "such as http://localhost:8080/v1")
+    # What may be a password or a key is not repeated.
+    shown = re.sub(r"//.*@", "//", url.partition("?")[0])
+    wrong = ConfigError(f"not the URL of a server: {shown!r}", "such as http://localhost:8080/v1")
     try:
         parts = urlsplit(url)
         port_is_right = parts.port != 0

@@ -142,6 +142,8 @@ def read_script(text: str, source: str) -> Script:
         return _script(tomllib.loads(text))
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError(f"{source}: not TOML: {exc}") from exc
+    except RecursionError as exc:
+        raise ConfigError(f"{source}: it is nested too deeply") from exc
     except _Wrong as exc:
         raise ConfigError(f"{source}: {exc}", "docs/serve-script.md describes the format") from exc
 

@@ -136,6 +136,15 @@ class Program:
         """Press keys at the terminal."""
         os.write(self.master, keys)
 
+    def press_until_ended(self, key: bytes, *, every_s: float = 2.0, times: int = 10) -> int:
+        """Press a key; again if it came before the program listened. Gives the exit code."""
+        for _ in range(times):
+            self.type(key)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(every_s)
+                break
+        return self.wait(every_s)
+
     def hang_up(self) -> None:
         """Close the terminal under it."""
         self._is_hung_up.set()

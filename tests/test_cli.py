@@ -313,6 +313,32 @@ def test_sound_that_is_not_there_is_refused(url, args):
 # -------------------------------------------------------------------------------- exit codes 4, 5
 
 
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--mic", "README.md"), ("microphone 'README.md'", "WAV")),
+        (("--mic", "question.mp3"), ("WAV", 'ffmpeg -i "question.mp3" "question.wav"', "sox")),
+        (("--speaker", "out/x.ogg"), ("WAV", 'ffmpeg -i "out/x.wav" "out/x.ogg"', "sox")),
+        (("--mic", "./question"), ("'./question' is no WAV file",)),
+        (("--mic", "talks/question"), ("'talks/question' is no WAV file",)),
+        (("--speaker", "LICENSE"), ("speaker 'LICENSE' is no WAV file",)),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_is_no_wav_is_no_device_either(url, args, told):
+    other = "--speaker" if args[0] == "--mic" else "--mic"
+    done = run("talk", "--server", f"{url}/good", other, "none", *args)
+    assert_refused(done, 2, *told)
+
+
+@pytest.mark.parametrize("name", ["usb", "0", "Line 1", "/dev/dsp", "hw:1,0", "default", "Mic/2"])
+def test_a_device_may_be_called_as_it_likes(name):
+    from voicecli.cli.edges import check_files
+    from voicecli.config import Audio
+
+    check_files(Audio(mic=name, speaker=name))
+
+
 def test_a_server_that_nobody_runs_is_told_with_its_address(nobody):
     done = run("talk", "--server", f"{nobody}/v1/realtime", *QUIET)
     assert_refused(done, 4, f"cannot reach {nobody}/v1/realtime", "is the server running")
@@ -386,6 +412,13 @@ def test_the_configuration_is_shown_with_the_file_that_was_read(tmp_path):
     done = run("config", VOICECLI_CONFIG=str(file), COLUMNS="200")
     assert done.returncode == 0
     assert f"file: {file}" in done.stdout
+
+
+def test_the_configuration_is_shown_as_it_would_be_written():
+    rows = [line.split() for line in run("config", COLUMNS="200").stdout.splitlines()]
+    shown = {row[0]: row[1] for row in rows if len(row) > 1}
+    assert (shown["recording.enabled"], shown["vad.silence_ms"]) == ("false", "0")
+    assert not {"True", "False"} & set(shown.values())
 
 
 # ------------------------------------------------------------------------------------------ the key

@@ -284,8 +284,11 @@ def test_instructions_can_be_a_file(tmp_path):
     (tmp_path / "persona.txt").write_text("  Be brief. ü\n", encoding="utf-8")
     config = Config(instructions=f"@{tmp_path}/persona.txt")
     assert session_settings(config, is_local=True).instructions == "Be brief. ü"
-    with pytest.raises(ConfigError, match="cannot read the instructions"):
+    with pytest.raises(ConfigError, match=r"there is no file '.*none\.txt'"):
         session_settings(Config(instructions=f"@{tmp_path}/none.txt"), is_local=True)
+    with pytest.raises(ConfigError, match="cannot read the instructions") as caught:
+        session_settings(Config(instructions=f"@{tmp_path}"), is_local=True)
+    assert "Errno" not in caught.value.message
 
 
 # ----------------------------------------------------------------------------- the example file

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +14,7 @@ from xml.etree import ElementTree
 import pyte
 import pytest
 from helpers_program import Program, engine_can_run
+from helpers_recording import Exchange, Maker
 
 from voicecli.demo.builtin import FOLDER, SECONDS
 
@@ -228,6 +231,40 @@ def test_a_talk_is_recorded_and_the_recording_becomes_a_script_that_plays(tmp_pa
     again = written(tmp_path, text)
     code, shown, complaint = ran(again, "--fast", "--headless")
     assert (code, complaint) == (0, ""), shown
+
+
+@pytest.mark.parametrize("typed", ["last", "second", "second-talk"])
+def test_a_script_names_the_recording_that_was_found_however_it_was_named(
+    tmp_path: Path, typed: str
+):
+    library = tmp_path / "library"
+    for number, name in enumerate(("first-talk", "second-talk")):
+        Maker(library / name).talk(5, [Exchange(1.0, 1000)])
+        os.utime(library / name / "events.jsonl", (number, number))
+    environment = {"VOICECLI_RECORDING__PATH": str(library)}
+    with Program("demo", "--from", typed, environment=environment) as program:
+        assert program.wait() == 0, program.complaint
+        script = tomllib.loads(program.shown)
+    assert script["demo"]["title"] == "After the recording second-talk"
+    recordings = [step["say"]["recording"] for step in script["step"] if "say" in step]
+    assert recordings == ["second-talk"]
+
+
+def test_a_speaker_that_is_no_wav_file_is_told_before_anything_is_fetched(tmp_path: Path):
+    environment = {"VOICECLI_MODELS": str(tmp_path)}
+    arguments = ("demo", "--headless", "--speaker", "out.mp3")
+    with Program(*arguments, environment=environment) as program:
+        assert program.wait() == 2
+        assert "'out.mp3' is no WAV file" in program.complaint
+        assert "fetching" not in program.complaint
+
+
+def test_a_film_without_what_makes_it_is_a_wrong_command(tmp_path: Path):
+    environment = {"PATH": str(tmp_path)}
+    arguments = ("demo", "--fast", "--headless", "--gif", str(tmp_path / "x.gif"))
+    with Program(*arguments, environment=environment) as program:
+        assert program.wait() == 2
+        assert "--gif needs agg" in program.complaint
 
 
 @needs_engine

@@ -112,6 +112,19 @@ def test_a_bad_certificate_is_told(tmp_path: Path) -> None:
         tls_context(None, empty)
 
 
+def test_a_file_that_is_not_there_is_told_without_a_number(tmp_path: Path) -> None:
+    there, gone = tmp_path / "there.pem", tmp_path / "gone.pem"
+    there.write_text("")
+    for files in ((gone, None), (there, gone)):
+        with pytest.raises(ConfigError, match=r"there is no file '.*gone\.pem'"):
+            tls_context(*files)
+    with pytest.raises(ConfigError, match=r"there is no file '.*gone\.pem'"):
+        read_token(None, None, gone)
+    with pytest.raises(ConfigError, match="cannot read the token") as caught:
+        read_token(None, None, tmp_path)
+    assert "Errno" not in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from helpers_program import Program
 from helpers_recording import Exchange, Maker
 from rich.console import Console
@@ -21,6 +22,7 @@ from voicecli import inputs
 from voicecli.cli.diff import sections_of
 from voicecli.cli.recordings import app
 from voicecli.cli.shelf import table_of
+from voicecli.cli.signals import quiet_interrupt
 from voicecli.cli.tables import Column, fitted
 from voicecli.errors import ConfigError, RecordingError, VoicecliError
 from voicecli.recording.export.talk import talk_of
@@ -432,6 +434,25 @@ def test_it_asks_before_it_deletes(library, made, answer, left):
         program.type(answer)
         assert program.wait() == (1 if left else 0)
     assert names_in(library) == left
+
+
+def test_ctrl_c_at_the_question_deletes_nothing_and_is_quiet(library, made):
+    put(library, made, "a")
+    environment = {"VOICECLI_RECORDING__PATH": str(library)}
+    with Program("recordings", "delete", "a", at_terminal=True, environment=environment) as program:
+        program.until(lambda: "[y/N]" in program.shown)
+        assert program.press_until_ended(b"\x03") == 130
+        assert "Aborted" not in program.shown
+    assert names_in(library) == ["a"]
+
+
+@pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (EOFError, 1)])
+def test_only_ctrl_c_at_a_question_is_an_interruption(kind, code):
+    aborted = typer.Abort()
+    aborted.__context__ = kind()
+    with pytest.raises(typer.Exit) as caught, quiet_interrupt():
+        raise aborted
+    assert caught.value.exit_code == code
 
 
 def test_a_folder_that_is_no_recording_is_left_alone(library, tmp_path):

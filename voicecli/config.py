@@ -542,8 +542,15 @@ def _instructions(text: str) -> str | None:
         return text or None
     try:
         return Path(text[1:]).expanduser().read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"cannot read the instructions in {text[1:]!r}: {exc}") from exc
+    except FileNotFoundError as exc:
+        raise ConfigError(
+            f"there is no file {text[1:]!r}", "instructions with an @ are read from a file"
+        ) from exc
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise ConfigError(f"cannot read the instructions in {text[1:]!r}: {reason}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{text[1:]!r} is no text in UTF-8: {exc.reason}") from exc
 
 
 def _turn_detection(vad: Vad, barge_in: BargeInMode, *, is_local: bool) -> TurnDetection:

@@ -33,6 +33,11 @@ def config_command(
     _show(effective, configuration.named_file(config) or configuration.default_file())
 
 
+def _as_in_file(value: object) -> str:
+    """A value as TOML has it, only texts without their quotes."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _show(effective: object, file: Path) -> None:
     import os
 
@@ -46,7 +51,7 @@ def _show(effective: object, file: Path) -> None:
     assert isinstance(effective, configuration.Effective)
     table = Table("key", "value", "from", box=None, pad_edge=False)
     for setting in effective:
-        shown = clean(str(setting.value), one_line=True)
+        shown = clean(_as_in_file(setting.value), one_line=True)
         table.add_row(setting.key, Text(shown or "-"), Text(setting.origin))
     console = Console()
     console.print(table)

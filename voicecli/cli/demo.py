@@ -208,8 +208,12 @@ def _print_script(name: str) -> None:
     from voicecli.recording.files import Recording
     from voicecli.recording.shelf.library import find
 
-    with Recording.open(find(name, library())) as recording:
-        text = script_of(recording, name, public_values(Config()))
+    folder = library()
+    found = find(name, folder)
+    # `last` will be another one tomorrow, and the beginning of a name may become that of two.
+    is_path = Path(name).name != name or found.parent != folder
+    with Recording.open(found) as recording:
+        text = script_of(recording, name if is_path else found.name, public_values(Config()))
     # As bytes: TOML is UTF-8, whatever the locale.
     sys.stdout.buffer.write(text.encode())
     sys.stdout.flush()

@@ -5,20 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TextIO
 
 from voicecli import cli
 from voicecli.config import Audio
 from voicecli.errors import AudioDeviceError, ConfigError
 
 if TYPE_CHECKING:
+    from voicecli.audio.choosing import DeviceInfo, Kind
     from voicecli.audio.devices import AudioDevices
     from voicecli.audio.ports import Microphone, Speaker
     from voicecli.session import Screen
+
+_OTHER_SOUND: Final = frozenset(
+    {".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus"}
+    | {".webm", ".wma"}
+)
+"Files that are sound, but no WAV."
+
+_NO_SOUND: Final = frozenset({".txt", ".md", ".json", ".pcm", ".raw"})
+"Files that somebody may take for a microphone's by mistake, and no device's name ends like."
 
 
 @dataclass(frozen=True)
@@ -79,16 +89,11 @@ async def open_audio(
 async def _find_devices(audio: Audio, *, takes_back: bool) -> AudioDevices | None:
     if not (is_device(audio.mic) or is_device(audio.speaker)):
         return None
-    from voicecli.audio.choosing import Kind
-    from voicecli.audio.devices import DEFAULT_BLOCK_MS, NO_CANCELLER, AudioDevices, find_devices
+    from voicecli.audio.devices import DEFAULT_BLOCK_MS, NO_CANCELLER, AudioDevices
     from voicecli.audio.echo import choose_mode
 
-    wanted: list[tuple[int | str | None, Kind]] = []
-    if is_device(audio.mic):
-        wanted.append((_name(audio.mic), "input"))
-    if is_device(audio.speaker):
-        wanted.append((_name(audio.speaker), "output"))
-    found = iter(await find_devices(*wanted))
+    wanted = _wanted(audio)
+    found = iter(await _found(audio, wanted))
     echo = choose_mode(audio.echo) if hears_itself(audio) else "off"
     devices = AudioDevices(
         next(found) if is_device(audio.mic) else None,
@@ -103,6 +108,40 @@ async def _find_devices(audio: Audio, *, takes_back: bool) -> AudioDevices | Non
     if echo == "half-duplex" and audio.echo == "auto":
         devices.note(NO_CANCELLER)
     return devices
+
+
+def _wanted(audio: Audio) -> list[tuple[int | str | None, Kind]]:
+    """The devices that are meant, the microphone first."""
+    wanted: list[tuple[int | str | None, Kind]] = []
+    if is_device(audio.mic):
+        wanted.append((_name(audio.mic), "input"))
+    if is_device(audio.speaker):
+        wanted.append((_name(audio.speaker), "output"))
+    return wanted
+
+
+async def _found(audio: Audio, wanted: Sequence[tuple[int | str | None, Kind]]) -> list[DeviceInfo]:
+    from voicecli.audio.devices import find_devices
+
+    _check_kinds(audio, _is_other_file)
+    try:
+        return await find_devices(*wanted)
+    except AudioDeviceError:
+        # A device's name may look like a path, so that devices come first.
+        _check_kinds(audio, _may_be_file)
+        raise
+
+
+async def check_devices(audio: Audio) -> None:
+    """See that the devices that are meant are there, without opening them.
+
+    Raises:
+        AudioDeviceError: one is not, or the sound server does not answer.
+        ConfigError: a file is meant that is no WAV.
+    """
+    wanted = _wanted(audio)
+    if wanted:
+        await _found(audio, wanted)
 
 
 def hears_itself(audio: Audio) -> bool:
@@ -129,8 +168,9 @@ def check_files(audio: Audio) -> None:
 
     Raises:
         AudioDeviceError: the file cannot be read.
-        ConfigError: it would be overwritten.
+        ConfigError: it would be overwritten, or a file is meant that is no WAV.
     """
+    _check_kinds(audio, _is_other_file)
     if not is_wav(audio.mic):
         return
     heard = Path(audio.mic).expanduser()
@@ -144,6 +184,53 @@ def check_files(audio: Audio) -> None:
         raise ConfigError(
             f"{str(heard)!r} is both microphone and speaker", "it would be overwritten"
         )
+
+
+def _check_kinds(audio: Audio, is_other: Callable[[str], bool]) -> None:
+    """See that no file is meant that is no WAV.
+
+    Raises:
+        ConfigError: one is, as `is_other` has it.
+    """
+    if is_device(audio.mic) and is_other(audio.mic):
+        raise ConfigError(f"the microphone {audio.mic!r} is no WAV file", _made_of(audio.mic))
+    if is_device(audio.speaker) and is_other(audio.speaker):
+        raise ConfigError(
+            f"the speaker {audio.speaker!r} is no WAV file", _made_into(audio.speaker)
+        )
+
+
+def _is_other_file(spec: str) -> bool:
+    """Whether it can only be a file: names of devices have no such ends and no such beginnings."""
+    suffix = Path(spec).suffix.lower()
+    is_path = spec.startswith(("/", "./", "../", "~")) and not spec.startswith("/dev/")
+    if is_path or suffix in _OTHER_SOUND | _NO_SOUND:
+        return True
+    return suffix != "" and Path(spec).is_file()
+
+
+def _may_be_file(spec: str) -> bool:
+    """Whether a file may be meant where no device is called so."""
+    is_path = "/" in spec or "\\" in spec
+    return spec not in ("", "default") and (is_path or Path(spec).is_file())
+
+
+def _made_of(spec: str) -> str:
+    """How a file that is no WAV becomes a microphone."""
+    path = Path(spec)
+    if path.suffix.lower() not in _OTHER_SOUND:
+        return "it takes a WAV file, a device by index or part of its name, - or none"
+    wav = path.with_suffix(".wav")
+    return f'make one: ffmpeg -i "{path}" "{wav}", or: sox "{path}" "{wav}"'
+
+
+def _made_into(spec: str) -> str:
+    """How the speaker's file becomes one that is no WAV."""
+    path = Path(spec)
+    if path.suffix.lower() not in _OTHER_SOUND:
+        return "it takes a WAV file, a device by index or part of its name, - or none"
+    wav = path.with_suffix(".wav")
+    return f'name "{wav}", and then: ffmpeg -i "{wav}" "{path}", or: sox "{wav}" "{path}"'
 
 
 def _name(spec: str) -> int | str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from voicecli.errors import ConfigError
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 SHORT_TOKEN = 16
 "Fewer characters than this can be guessed over a network."
+
+_PEM: Final = (
+    "--tls-cert takes a PEM file with the certificate and its chain, --tls-key one with the "
+    "private key, without a password"
+)
 
 MAKE_ONE = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
@@ -44,8 +49,10 @@ def read_token(
     assert file is not None
     try:
         text = file.expanduser().read_text("utf-8-sig")
+    except FileNotFoundError as exc:
+        raise ConfigError(f"there is no file {str(file)!r}", "--token-file names one") from exc
     except (OSError, UnicodeError) as exc:
-        raise ConfigError(f"cannot read the token from {str(file)!r}: {exc}") from exc
+        raise ConfigError(f"cannot read the token from {str(file)!r}: {_reason(exc)}") from exc
     return _checked(text.strip(), f"the file {str(file)!r}")
 
 
@@ -73,6 +80,9 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
         return None
     if certificate is None:
         raise ConfigError("--tls-key needs --tls-cert")
+    for one in (certificate, key):
+        if one is not None and not one.expanduser().exists():
+            raise ConfigError(f"there is no file {str(one)!r}", _PEM)
     import ssl
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -83,11 +93,14 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
         )
     except (OSError, ValueError) as exc:  # ssl's own errors are OSErrors
         raise ConfigError(
-            f"cannot use the certificate {str(certificate)!r}: {exc}",
-            "--tls-cert takes a PEM file with the certificate and its chain, --tls-key one with "
-            "the private key, without a password",
+            f"cannot use the certificate {str(certificate)!r}: {_reason(exc)}", _PEM
         ) from exc
     return context
+
+
+def _reason(exc: Exception) -> str:
+    """What went wrong, without a number."""
+    return exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
 
 
 def check_origins(origins: Sequence[str]) -> list[str]:

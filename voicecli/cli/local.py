@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import typer
@@ -14,13 +15,21 @@ from voicecli.cli.stages import check_addresses, is_url, options, unreachable
 from voicecli.config import Local
 from voicecli.errors import ConfigError
 
+if TYPE_CHECKING:
+    from voicecli.engine.store import ModelStore
+
 EARS = "moonshine-tiny-en"
+_MOST_TRIES: Final = 3
 
 
-def prepare_models(local: Local) -> Local:
+def prepare_models(local: Local, before: Callable[[], None] = lambda: None) -> Local:
     """Fetch what is missing, asking at a terminal which mind it shall be.
 
     Warns of stages at a URL that cannot be reached now; they may come later.
+
+    Args:
+        local: its settings.
+        before: called before anything is asked or fetched; what it raises goes to the caller.
 
     Returns:
         The settings with the mind decided.
@@ -41,10 +50,16 @@ def prepare_models(local: Local) -> Local:
 
     check_stages(local)
     store = ModelStore()
-    mind = local.mind if local.mind != "auto" else _choose_mind(store)
+    mind = local.mind if local.mind != "auto" else _mind_of(store)
+    is_asked = mind == ""
+    if is_asked:
+        before()
+        mind = _ask_for_mind(store)
     needed = [*([] if local.ears else [EARS]), *([TIERS[mind]] if mind in TIERS else [])]
     missing = [name for name in needed if not store.is_present(name)]
     if missing:
+        if not is_asked:
+            before()
         from voicecli.ui.amounts import size
 
         amount = size(sum(store.model(name).bytes for name in missing))
@@ -102,27 +117,43 @@ def missing_hints(local: Local, *, semantic: bool, language: str) -> list[str]:
     return hints
 
 
-def _choose_mind(store: object) -> str:
-    """The best tier present; else the user's choice; else, without a terminal, `small`."""
-    from voicecli.engine.minds.mind import TIERS, best_tier
-    from voicecli.engine.store import ModelStore
+def _mind_of(store: ModelStore) -> str:
+    """The best tier present; without one `small`, or empty where somebody can be asked."""
+    from voicecli.engine.minds.mind import best_tier
 
-    assert isinstance(store, ModelStore)
     best = best_tier(store)
     if best != "rules" or importlib.util.find_spec("xllamacpp") is None:
         return best
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return "small"
+    return ""
+
+
+def _ask_for_mind(store: ModelStore) -> str:
+    """The user's choice.
+
+    Raises:
+        ConfigError: it was none of those offered, several times.
+    """
+    from voicecli.engine.minds.mind import TIERS
+
     typer.echo("What shall answer you? It runs on this machine and is fetched once.", err=True)
     choices = {"1": "rules", "2": "small", "3": "standard"}
     sizes = {tier: store.model(name).bytes / 1e6 for tier, name in TIERS.items()}
     typer.echo("  1  rules     nothing to fetch: greetings, time, arithmetic", err=True)
     typer.echo(f"  2  small     {sizes['small']:,.0f} MB: small talk, quick", err=True)
     typer.echo(f"  3  standard  {sizes['standard']:,.0f} MB: better, slower", err=True)
-    answer = typer.prompt("1, 2 or 3", default="2", err=True)
-    if answer not in choices:
-        raise ConfigError(f"{answer!r} is none of 1, 2 and 3")
-    return choices[answer]
+    from voicecli.cli.signals import quiet_interrupt
+
+    answer: str = ""
+    for _ in range(_MOST_TRIES):
+        with quiet_interrupt():
+            answer = typer.prompt("1, 2 or 3", default="2", err=True).strip()
+        if answer in choices:
+            return choices[answer]
+        if answer in choices.values():
+            return answer
+    raise ConfigError(f"{answer!r} is none of 1, 2 and 3", "or name it: --mind rules, small, …")
 
 
 @asynccontextmanager

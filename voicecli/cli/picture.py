@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from voicecli.errors import VoicecliError
+from voicecli.errors import ConfigError, VoicecliError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -30,11 +30,11 @@ def find_gif_maker() -> str:
     """Where `agg` is, which makes GIFs of casts.
 
     Raises:
-        VoicecliError: it is not installed.
+        ConfigError: it is not installed.
     """
     found = shutil.which(GIF_MAKER)
     if found is None:
-        raise VoicecliError(
+        raise ConfigError(
             f"--gif needs {GIF_MAKER}, which is not installed",
             "see https://docs.asciinema.org/manual/agg, or write a cast: --cast FILE",
         )

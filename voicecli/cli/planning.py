@@ -112,10 +112,12 @@ class _Planner:
             VoicecliError: it cannot be held.
         """
         from voicecli import config as configuration
+        from voicecli.cli.edges import check_files
         from voicecli.cli.wiring import Plan
         from voicecli.connection import url_with_model
 
         config = self._config(script, {})
+        check_files(config.audio)
         with self._told_of(script, "server"):
             target = configuration.destination(config)
         # A missing key and a wrong URL show now, before a device is opened.

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
+
+import typer
+
+from voicecli.cli.talks import INTERRUPTED
 
 _ENDING_SIGNALS = tuple(
     getattr(signal, name)
@@ -43,6 +48,20 @@ class EndingSignals:
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+
+
+@contextmanager
+def quiet_interrupt() -> Iterator[None]:
+    """Ctrl-C at a question asked in the block ends the program as it does elsewhere."""
+    try:
+        yield
+    except typer.Abort as exc:
+        typer.echo(err=True)
+        raise typer.Exit(INTERRUPTED if _was_interrupted(exc) else 1) from None
+
+
+def _was_interrupted(exc: BaseException) -> bool:
+    return isinstance(exc.__context__, KeyboardInterrupt)
 
 
 def end_like_an_interrupt() -> None:

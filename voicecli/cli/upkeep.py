@@ -184,8 +184,11 @@ def _is_agreed(chosen: Sequence[Shelved], *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise ConfigError("this would delete recordings, and nobody can be asked", "say --yes")
-    if typer.confirm(f"delete {_sum(chosen)}?", err=True):
-        return True
+    from voicecli.cli.signals import quiet_interrupt
+
+    with quiet_interrupt():
+        if typer.confirm(f"delete {_sum(chosen)}?", err=True):
+            return True
     _say("nothing was deleted", err=True)
     raise typer.Exit(1)
 

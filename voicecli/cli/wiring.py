@@ -24,7 +24,7 @@ from voicecli.inputs import Noticed
 if TYPE_CHECKING:
     from voicecli.cli.edges import AudioEdges
     from voicecli.cli.recording import Recording
-    from voicecli.config import Config, Destination, Local
+    from voicecli.config import Audio, Config, Destination, Local
     from voicecli.connection import Connection
     from voicecli.conversation import Conversation, Options
     from voicecli.protocol.settings import SessionSettings
@@ -94,10 +94,22 @@ def plan(
     if is_local:
         from voicecli.cli.local import missing_hints, prepare_models
 
-        local = prepare_models(config.local)
+        local = prepare_models(config.local, before=lambda: _check_devices(config.audio))
         is_semantic = config.vad.mode == "semantic"
         hints = missing_hints(local, semantic=is_semantic, language=config.language)
     return Plan(config, target, local, offered, settings, as_json, tuple(hints))
+
+
+def _check_devices(audio: Audio) -> None:
+    """See that the devices are there, before much is fetched for a talk that cannot be."""
+    from voicecli.cli.edges import check_devices, is_device
+
+    if not (is_device(audio.mic) or is_device(audio.speaker)):
+        return
+    from voicecli.audio.devices import quiet_stderr
+
+    with quiet_stderr():
+        asyncio.run(check_devices(audio))
 
 
 def run(plan: Plan) -> None:

@@ -332,9 +332,11 @@ def _from_url(file: WeightFile, part: Path, report: Callable[[int, str], None]) 
         exc.close()
         raise _SourceFailed(f"{host} answered {exc.code}") from exc
     except urllib.error.URLError as exc:
-        raise _SourceFailed(f"{host}: {exc.reason}") from exc
+        reason = getattr(exc.reason, "strerror", None) or exc.reason
+        raise _SourceFailed(f"{host}: {reason}") from exc
     except (http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as exc:
-        raise _SourceFailed(f"{host}: {exc!r}") from exc
+        reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+        raise _SourceFailed(f"{host}: {reason}") from exc
     if _size(part) != file.bytes:
         raise _SourceFailed(f"{host} ended early")
 

@@ -95,8 +95,12 @@ def load_stage(path: Path, new_id: Callable[[str], str]) -> Stage:
     """
     try:
         script = read_script(path.read_text("utf-8-sig"), path.name)
-    except (OSError, UnicodeError) as exc:
-        raise ConfigError(f"cannot read the script {str(path)!r}: {exc}") from exc
+    except FileNotFoundError as exc:
+        raise ConfigError(f"there is no file {str(path)!r}", "check the path") from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot read the script {str(path)!r}: {exc.strerror or exc}") from exc
+    except UnicodeError as exc:
+        raise ConfigError(f"{str(path)!r} is no text in UTF-8") from exc
     named = {
         step.sound for answer in script.answers for step in answer.steps if isinstance(step, Say)
     }
@@ -112,7 +116,8 @@ def _sound(path: Path, name: str) -> bytes:
         sound = decode_wav(path.read_bytes())
     except (OSError, ValueError) as exc:
         allowed = "a sound is 'tone', 'silence' or a WAV file beside the script"
-        raise ConfigError(f"cannot use the sound {name!r}: {exc}", allowed) from exc
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise ConfigError(f"cannot use the sound {name!r}: {reason}", allowed) from exc
     return convert(sound.pcm, sound.rate_hz, WIRE_RATE_HZ)
 
 

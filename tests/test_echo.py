@@ -72,6 +72,32 @@ def test_a_stream_that_lost_samples_goes_on_where_its_times_say_and_tells_of_it(
     assert last == round((5.2 + 0.02 * 109) * RATE_HZ)
 
 
+def test_a_loss_that_was_told_of_and_cannot_be_seen_moves_nothing():
+    rng = np.random.default_rng(2)
+    line = TimeLine(6, 3)
+    places = []
+    for k in range(600):
+        if k in (200, 203, 350, 480):
+            line.restart()
+        places.append(line.place(5 + 0.02 * k + 0.0015 * rng.uniform(-1, 1), 480))
+    assert set(np.diff(places[30:])) <= {479, 480, 481}
+
+
+def test_a_loss_that_was_told_of_moves_a_stream_at_once():
+    line = TimeLine(6, 3)
+    placed(line, [5 + 0.02 * k for k in range(100)])
+    line.restart()
+    assert line.place(7.008, 480) == round(7.008 * RATE_HZ)
+    assert line.has_slipped
+
+
+def test_another_stream_is_where_its_times_say():
+    line = TimeLine(30)
+    placed(line, [5 + 0.02 * k for k in range(100)])
+    line.restart(is_another=True)
+    assert line.place(7.008, 480) == round(7.008 * RATE_HZ)
+
+
 def test_a_clock_that_drifts_is_followed_a_sample_at_a_time():
     line = TimeLine(6)
     places = placed(line, [5 + 0.02 * k * (1 + 60e-6) for k in range(30_000)])

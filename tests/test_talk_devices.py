@@ -70,7 +70,8 @@ def talk(
 
     recorder = sound.recorder()
     with ScriptedServer(play) as server:
-        arguments = ["talk", "--server", server.url, *([] if at_terminal else ["--json"])]
+        arguments = ["talk", "--server", server.url, "--echo", "off"]
+        arguments += [] if at_terminal else ["--json"]
         with Program(*arguments, at_terminal=at_terminal) as program:
             came = done.wait(PATIENCE_S)
             program.kill(signal.SIGINT)

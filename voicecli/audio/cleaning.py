@@ -26,6 +26,8 @@ from voicecli.audio.resample import Resampler
 from voicecli.audio.residual import ResidualGate
 
 _PLAYED_JUMP_MS: Final = 6.0
+_PLAYED_TOLD_MS: Final = 3.0
+"Underflows are told of in which nothing is lost; what is lost is half a block at the least."
 _CAPTURED_JUMP_MS: Final = 30.0
 "Times of capture tremble by up to 12 ms either way where a sound server stands between."
 _LEAD_SAMPLES: Final = samples_of_ms(LEAD_MS)
@@ -61,7 +63,7 @@ class Cleaner:
         self._gate = HalfDuplexGate() if mode == "half-duplex" else None
         self._watch = EchoWatch() if watches else None
         self._far = FarEnd()
-        self._played_line = TimeLine(_PLAYED_JUMP_MS)
+        self._played_line = TimeLine(_PLAYED_JUMP_MS, _PLAYED_TOLD_MS)
         self._captured_line = TimeLine(_CAPTURED_JUMP_MS)
         self._to_wire = Resampler(WIRE_RATE_HZ, WIRE_RATE_HZ)
         self.resets = 0
@@ -75,12 +77,12 @@ class Cleaner:
     def speaker_changed(self, rate_hz: int) -> None:
         """What is played from now on comes from another stream."""
         self._to_wire = Resampler(rate_hz, WIRE_RATE_HZ)
-        self._played_line.restart()
+        self._played_line.restart(is_another=True)
         self._begin_anew(is_same_way=False)
 
     def microphone_changed(self) -> None:
         """What is captured from now on comes from another stream."""
-        self._captured_line.restart()
+        self._captured_line.restart(is_another=True)
         self._begin_anew(is_same_way=False)
 
     def playback_broke(self) -> None:
@@ -102,8 +104,11 @@ class Cleaner:
         samples = samples_in(pcm)
         if not samples:
             return
-        # What was lost on its way out is a silence, here as in the room: nothing slips by it.
+        # What was lost on its way out is a silence, here as in the room: nothing slips by it, but
+        # for what the times are off by.
         self._far.put(self._played_line.place(dac_at, samples), pcm)
+        if self._played_line.has_slipped and self._residual is not None:
+            self._residual.slipped()
         if self._gate is not None and level_dbfs(pcm) > _AUDIBLE_DBFS:
             self._gate.played(dac_at, dac_at + samples / WIRE_RATE_HZ)
 

@@ -29,10 +29,12 @@ class TimeLine:
 
     Args:
         jump_ms: times off by so much for a while are no jitter: samples were lost.
+        told_ms: where a loss was told of, less than this is jitter all the same.
     """
 
-    def __init__(self, jump_ms: float) -> None:
+    def __init__(self, jump_ms: float, told_ms: float = 0.0) -> None:
         self._jump_samples = samples_of_ms(jump_ms)
+        self._told_samples = samples_of_ms(told_ms)
         self._seen: deque[float] = deque(maxlen=_KEPT)
         self._recent: deque[float] = deque(maxlen=5)
         self._offset: int | None = None
@@ -40,11 +42,19 @@ class TimeLine:
         self._stamps = 0
         self._to_next_step = 0
         self._is_lost = True
+        self._settles = True
+        "Whether the offset is that of a few times only: their median, when there is one, moves it."
         self.has_slipped = False
         "Whether the last block is not where those before it led to; false for the first."
 
-    def restart(self) -> None:
-        """Something may have been lost: the next time tells whether, and how much."""
+    def restart(self, *, is_another: bool = False) -> None:
+        """Something may have been lost: the next times tell whether, and how much.
+
+        Args:
+            is_another: whether it is another stream from now on, which begins anywhere.
+        """
+        if is_another:
+            self._offset = None
         self._seen.clear()
         self._recent.clear()
         self._is_lost = True
@@ -77,22 +87,31 @@ class TimeLine:
         offset = self._offset
         if offset is None or self._is_lost:
             self._is_lost = False
+            if offset is not None and not self._is_far(self._seen[-1] - offset):
+                return offset
+            self._settles = True
             return round(self._seen[-1])
         off_by = median(self._recent) - offset
         if len(self._recent) == self._recent.maxlen and abs(off_by) > self._jump_samples:
             newest = list(self._recent)
             self.restart()
-            self._is_lost = False
+            self._is_lost, self._settles = False, True
             self._seen.extend(newest)
             return round(median(newest))
         off_by = median(self._seen) - offset
         if self._stamps <= _SETTLING:
-            return round(offset + off_by) if self._stamps == _SETTLING else offset
+            moves = self._stamps == _SETTLING and (self._settles or self._is_far(off_by))
+            self._settles = self._settles and not moves
+            return round(offset + off_by) if moves else offset
         self._to_next_step -= samples
         if abs(off_by) <= _STILL_SAMPLES or self._to_next_step > 0:
             return offset
         self._to_next_step = _SAMPLES_A_STEP
         return offset + (1 if off_by > 0 else -1)
+
+    def _is_far(self, off_by: float) -> bool:
+        """Whether a loss that was told of is to be seen: moved for nothing it were a slip."""
+        return abs(off_by) >= self._told_samples
 
 
 class FarEnd:

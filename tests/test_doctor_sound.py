@@ -54,13 +54,13 @@ def test_the_round_trip_and_the_echo_are_what_they_are(
             speaker, microphone = virtual_sound.recorder(), virtual_sound.recorder("mic_feed")
             code, checks = listened()
             truth_ms = true_delay_ms(speaker.stop(), microphone.stop())
-        facts = checks["echo"]["facts"]
-        if facts["echo_delay_ms"] is None:
+        facts = checks["echo"].get("facts", {})
+        if facts.get("echo_delay_ms") is None:
             continue
         is_delay_right = abs(facts["echo_delay_ms"] - truth_ms) <= DELAY_WITHIN_MS
         if is_delay_right and abs(facts["coupling_db"] - gain_db) <= 1.5:
             break
-    assert code == 0
+    assert code == 0, checks
     assert facts["echo_delay_ms"] == pytest.approx(truth_ms, abs=DELAY_WITHIN_MS)
     assert facts["round_trip_ms"] > facts["echo_delay_ms"]
     assert facts["coupling_db"] == pytest.approx(gain_db, abs=1.5)
@@ -69,9 +69,12 @@ def test_the_round_trip_and_the_echo_are_what_they_are(
 
 
 def test_a_headset_gives_no_echo_and_needs_no_cancellation(virtual_sound: VirtualSound) -> None:
-    with Air(30, -150.0, noise_dbfs=-60.0):
-        code, checks = listened()
-    assert code == 0
+    for _ in range(3):  # As above.
+        with Air(30, -150.0, noise_dbfs=-60.0):
+            code, checks = listened()
+        if code == 0:
+            break
+    assert code == 0, checks
     assert checks["echo"]["facts"]["coupling_db"] is None
     assert checks["advice"]["fixes"] == ["voicecli talk --echo off"]
     assert checks["level"]["facts"]["loudest_dbfs"] == pytest.approx(-59, abs=2)

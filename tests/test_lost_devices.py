@@ -71,7 +71,8 @@ class Steps:
 
 
 def talking(server: ScriptedServer, *arguments: str, **more: Any) -> Program:
-    given = ["talk", "--server", server.url, *arguments]
+    # A cleaned microphone is not the same to the sample.
+    given = ["talk", "--server", server.url, "--echo", "off", *arguments]
     return Program(*given, *([] if more.get("at_terminal") else ["--json"]), **more)
 
 

@@ -29,7 +29,7 @@ import pytest
 
 import voicecli
 from voicecli import cli, config
-from voicecli.audio import devices
+from voicecli.audio import devices, portaudio
 from voicecli.cli import exposure
 from voicecli.demo.load import Folder
 from voicecli.engine.server import serve
@@ -327,9 +327,9 @@ def test_every_thread_that_opens_devices_tells_windows_that_it_uses_com(
 
 def test_wasapi_may_convert_and_other_host_apis_are_asked_nothing() -> None:
     library = SimpleNamespace(WasapiSettings=lambda **settings: settings)
-    assert devices._settings_of(library, "Windows WASAPI") == {"auto_convert": True}
-    assert devices._settings_of(library, "ALSA") is None
-    assert devices._settings_of(library, "Core Audio") is None
+    assert portaudio.stream_settings(library, "Windows WASAPI") == {"auto_convert": True}
+    assert portaudio.stream_settings(library, "ALSA") is None
+    assert portaudio.stream_settings(library, "Core Audio") is None
 
 
 # ----------------------------------------------------------------------------------------- the keys

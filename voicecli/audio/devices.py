@@ -1,4 +1,4 @@
-"""Microphone and speaker on PortAudio: the one door to it, and the keeper of its streams.
+"""Microphone and speaker on PortAudio: the keeper of its streams.
 
 PortAudio calls back in a thread of its own, every few milliseconds. The callback copies what the
 microphone gave, takes what the speaker needs from the ledger under the one lock, and wakes the loop
@@ -42,6 +42,13 @@ from voicecli.audio.device_ends import Clock, DeviceMicrophone, DeviceSpeaker, I
 from voicecli.audio.echo import INSTALL, EchoMode
 from voicecli.audio.outlet import Outlet
 from voicecli.audio.pcm import WIRE_RATE_HZ, samples_of_ms
+from voicecli.audio.portaudio import (
+    load_sounddevice,
+    mapped_errors,
+    preferred_host_api,
+    stream_settings,
+    with_com,
+)
 from voicecli.audio.ports import DevicesReport, Failed, Noted
 from voicecli.audio.stdin import take_stdin
 from voicecli.audio.watching import ListWatch, encoded
@@ -49,8 +56,6 @@ from voicecli.errors import AudioDeviceError
 
 _T = TypeVar("_T")
 
-_MULTITHREADED: Final = 0
-"COM's COINIT_MULTITHREADED."
 
 DEFAULT_BLOCK_MS: Final = 20 / 3
 "Of playback, 160 samples at 24 kHz; docs/audio.md says what longer and shorter ones cost."
@@ -99,10 +104,10 @@ def list_devices() -> list[DeviceInfo]:
     Raises:
         AudioDeviceError: PortAudio is missing or does not work.
     """
-    sounddevice = _sounddevice()
-    with _mapped_errors("cannot list the sound devices"):
+    sounddevice = load_sounddevice()
+    with mapped_errors("cannot list the sound devices"):
         host_apis = sounddevice.query_hostapis()
-        preferred = _preferred_host_api(host_apis)
+        preferred = preferred_host_api(host_apis)
         default_input = preferred.get("default_input_device", -1)
         default_output = preferred.get("default_output_device", -1)
         return [
@@ -158,8 +163,8 @@ def _no_answer() -> AudioDeviceError:
 
 def refresh_list() -> None:
     """Have PortAudio make its list anew; there must be no stream, not even one that hangs."""
-    sounddevice = _sounddevice()
-    with _mapped_errors("cannot look for sound devices"):
+    sounddevice = load_sounddevice()
+    with mapped_errors("cannot look for sound devices"):
         sounddevice._terminate()
         sounddevice._initialize()
 
@@ -275,11 +280,11 @@ class _Line:
         self._ended(self)
 
     def _open_at(self, rate_hz: int, block_ms: float) -> None:
-        sounddevice = _sounddevice()
+        sounddevice = load_sounddevice()
         self._prepare(rate_hz)
         is_input = self.kind == "input"
         make = sounddevice.RawInputStream if is_input else sounddevice.RawOutputStream
-        with _mapped_errors(f"cannot open {named([self.device])}"):
+        with mapped_errors(f"cannot open {named([self.device])}"):
             self.stream = make(
                 device=self.device.index,
                 samplerate=rate_hz,
@@ -289,7 +294,7 @@ class _Line:
                 latency="low",
                 callback=self._called_back,
                 finished_callback=self.finished,
-                extra_settings=_settings_of(sounddevice, self.device.host_api),
+                extra_settings=stream_settings(sounddevice, self.device.host_api),
             )
             self.rate_hz = rate_hz
             self._opened(self.stream.latency)
@@ -790,65 +795,6 @@ def _sides(kinds: Collection[Kind]) -> str:
     return " and ".join(f"the {name}" for kind, name in KIND_NAMES.items() if kind in kinds)
 
 
-_INSTALL_PORTAUDIO: Final = {
-    "linux": "sudo apt install libportaudio2 (or: dnf install portaudio, pacman -S portaudio)",
-    "darwin": "brew install portaudio",
-}
-_EXPLAINED: Final = {
-    -9999: "the device or its sound server refuses; another program may be using it",
-    -9997: "it does not support the sample rate",
-    -9998: "it does not support one channel",
-    -9996: "there is no such device",
-    -9993: "the sound server is away",
-    -9985: "it is in use by another program",
-}
-
-
-def _sounddevice() -> Any:
-    """The library, loaded when first needed: without PortAudio its import fails."""
-    try:
-        import sounddevice
-    except OSError as exc:
-        hint = _INSTALL_PORTAUDIO.get(sys.platform, "reinstall the package `sounddevice`")
-        raise AudioDeviceError("PortAudio is not installed", hint) from exc
-    return sounddevice
-
-
-@contextlib.contextmanager
-def _mapped_errors(doing: str) -> Iterator[None]:
-    """PortAudio's errors as ours; everything called on the library stands inside of this."""
-    sounddevice = _sounddevice()
-    try:
-        yield
-    except sounddevice.PortAudioError as exc:
-        code = exc.args[1] if len(exc.args) > 1 else 0
-        reason = _EXPLAINED.get(code, str(exc.args[0]) if exc.args else "unknown")
-        raise AudioDeviceError(f"{doing}: {reason}", SEE_DEVICES) from exc
-
-
-def _preferred_host_api(host_apis: Any) -> dict[str, Any]:
-    """The host API whose defaults count: PortAudio's own choice, but on Windows WASAPI.
-
-    There it is MME otherwise, which is slow and cuts names.
-    """
-    apis: list[dict[str, Any]] = list(host_apis)
-    for api in apis:
-        if "WASAPI" in api["name"]:
-            return api
-    sounddevice = _sounddevice()
-    default = sounddevice.default.hostapi
-    return apis[default] if 0 <= default < len(apis) else {}
-
-
-def _settings_of(sounddevice: Any, host_api: str) -> Any:
-    """What a host API has to be told beside the usual.
-
-    WASAPI takes the rate and the channels of the system's mixer and no others, unless it is allowed
-    to convert: no mono from a microphone array of four, and none to a speaker of six channels.
-    """
-    return sounddevice.WasapiSettings(auto_convert=True) if "WASAPI" in host_api else None
-
-
 def _end(lines: Sequence[_Line]) -> None:
     for line in lines:
         if line.stream is not None:
@@ -886,31 +832,9 @@ async def _in_own_thread(
 
 
 def _started_thread(call: Callable[[], None], threads: set[threading.Thread]) -> None:
-    thread = threading.Thread(target=_with_com, args=(call,), name="sound-device", daemon=True)
+    thread = threading.Thread(target=with_com, args=(call,), name="sound-device", daemon=True)
     threads.add(thread)
     thread.start()
-
-
-def _with_com(call: Callable[[], None]) -> None:
-    """Call what calls PortAudio, in a thread of its own.
-
-    On Windows each thread has to say that it uses COM, or WASAPI opens nothing there
-    (https://github.com/PortAudio/portaudio/issues/250). They all share one apartment, which is kept
-    between them: PortAudio goes on using what it found in a thread that has ended.
-    """
-    if sys.platform != "win32":
-        call()
-        return
-    import ctypes
-
-    com = ctypes.windll.ole32
-    com.CoIncrementMTAUsage(ctypes.byref(ctypes.c_void_p()))
-    has_begun = com.CoInitializeEx(None, _MULTITHREADED) >= 0
-    try:
-        call()
-    finally:
-        if has_begun:
-            com.CoUninitialize()
 
 
 def _descriptor(stream: Any) -> int | None:

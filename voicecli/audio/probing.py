@@ -18,15 +18,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from voicecli.audio.choosing import DeviceInfo, Kind
-from voicecli.audio.devices import (
-    CAPTURE_BLOCK_MS,
-    DEFAULT_BLOCK_MS,
-    _mapped_errors,
-    _settings_of,
-    _sounddevice,
-    _with_com,
-)
+from voicecli.audio.devices import CAPTURE_BLOCK_MS, DEFAULT_BLOCK_MS
 from voicecli.audio.pcm import WIRE_RATE_HZ, samples_of_ms
+from voicecli.audio.portaudio import (
+    load_sounddevice,
+    mapped_errors,
+    stream_settings,
+    with_com,
+)
 from voicecli.errors import AudioDeviceError
 
 RATES_HZ: Final = (8_000, 16_000, 24_000, 44_100, 48_000)
@@ -64,7 +63,7 @@ def library_version() -> str:
     Raises:
         AudioDeviceError: it is missing.
     """
-    return str(_sounddevice().get_portaudio_version()[1]).partition(", revision")[0]
+    return str(load_sounddevice().get_portaudio_version()[1]).partition(", revision")[0]
 
 
 def crash_of_library(limit_s: float) -> str:
@@ -95,11 +94,11 @@ def accepted_rates(device: DeviceInfo, kind: Kind) -> tuple[int, ...]:
     Raises:
         AudioDeviceError: PortAudio is missing.
     """
-    sounddevice = _sounddevice()
+    sounddevice = load_sounddevice()
     check = (
         sounddevice.check_input_settings if kind == "input" else sounddevice.check_output_settings
     )
-    extra = _settings_of(sounddevice, device.host_api)
+    extra = stream_settings(sounddevice, device.host_api)
     accepted = []
     for rate_hz in sorted({*RATES_HZ, device.default_rate_hz}):
         with contextlib.suppress(sounddevice.PortAudioError, ValueError):
@@ -131,7 +130,7 @@ def probe(
         AudioDeviceError: it takes none of the rates, or is in use.
     """
     outcome = Probe()
-    _with_com(lambda: _probe(outcome, device, kind, duration_s, rates_hz, took, clock))
+    with_com(lambda: _probe(outcome, device, kind, duration_s, rates_hz, took, clock))
     return outcome
 
 
@@ -174,12 +173,12 @@ def _probe(
 def _opened(
     outcome: Probe, device: DeviceInfo, kind: Kind, rates_hz: Sequence[int], call: Any
 ) -> Any:
-    sounddevice = _sounddevice()
+    sounddevice = load_sounddevice()
     make = sounddevice.RawInputStream if kind == "input" else sounddevice.RawOutputStream
     block_ms = CAPTURE_BLOCK_MS if kind == "input" else DEFAULT_BLOCK_MS
     for number, rate_hz in enumerate(rates_hz):
         try:
-            with _mapped_errors(f"cannot open {device.name!r}"):
+            with mapped_errors(f"cannot open {device.name!r}"):
                 stream = make(
                     device=device.index,
                     samplerate=rate_hz,
@@ -188,7 +187,7 @@ def _opened(
                     dtype="int16",
                     latency="low",
                     callback=call,
-                    extra_settings=_settings_of(sounddevice, device.host_api),
+                    extra_settings=stream_settings(sounddevice, device.host_api),
                 )
                 outcome.rate_hz, outcome.latency_s = rate_hz, stream.latency
                 outcome.block_samples = samples_of_ms(block_ms, rate_hz)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers_acoustics import Air, true_delay_ms
+from helpers_acoustics import Air, true_delay_ms, with_patience
 from helpers_program import Program
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def listened(*arguments: str) -> tuple[int, Checks]:
     ("delay_ms", "gain_db", "advised"),
     [(30, -20.0, "aec"), (200, -6.0, "aec"), (450, -12.0, "half-duplex")],
 )
+@with_patience
 def test_the_round_trip_and_the_echo_are_what_they_are(
     virtual_sound: VirtualSound, delay_ms: int, gain_db: float, advised: str
 ) -> None:
@@ -68,6 +69,7 @@ def test_the_round_trip_and_the_echo_are_what_they_are(
     assert checks["advice"]["facts"]["echo"] == advised
 
 
+@with_patience
 def test_a_headset_gives_no_echo_and_needs_no_cancellation(virtual_sound: VirtualSound) -> None:
     for _ in range(3):  # As above.
         with Air(30, -150.0, noise_dbfs=-60.0):
@@ -85,6 +87,7 @@ def test_a_headset_gives_no_echo_and_needs_no_cancellation(virtual_sound: Virtua
         assert facts["callback_median_ms"] == pytest.approx(facts["block_ms"], rel=0.2)
 
 
+@with_patience
 def test_a_silenced_microphone_is_a_problem_and_nothing_is_played(
     virtual_sound: VirtualSound,
 ) -> None:
@@ -97,6 +100,7 @@ def test_a_silenced_microphone_is_a_problem_and_nothing_is_played(
     assert not np.any(played.samples)
 
 
+@with_patience
 def test_a_microphone_that_is_too_loud_is_told(virtual_sound: VirtualSound) -> None:
     with Air(30, -150.0, noise_dbfs=2.0):
         code, checks = listened("--no-sound")
@@ -104,6 +108,7 @@ def test_a_microphone_that_is_too_loud_is_told(virtual_sound: VirtualSound) -> N
     assert checks["level"]["facts"]["clipped_share"] > 0.1
 
 
+@with_patience
 def test_no_sound_means_no_sound(virtual_sound: VirtualSound) -> None:
     recorder = virtual_sound.recorder()
     with Air(30, -20.0, noise_dbfs=-60.0, offset=700):
@@ -114,6 +119,7 @@ def test_no_sound_means_no_sound(virtual_sound: VirtualSound) -> None:
     assert not np.any(played.samples)
 
 
+@with_patience
 def test_only_a_microphone_is_examined_without_a_speaker(virtual_sound: VirtualSound) -> None:
     with Air(30, -150.0, noise_dbfs=-60.0):
         code, checks = listened("--speaker", "none")
@@ -123,12 +129,14 @@ def test_only_a_microphone_is_examined_without_a_speaker(virtual_sound: VirtualS
     assert checks["echo"]["state"] == "skipped"
 
 
+@with_patience
 def test_a_device_that_is_not_there_is_told(virtual_sound: VirtualSound) -> None:
     code, checks = listened("--mic", "nobody's microphone", "--no-sound")
     assert (code, checks["microphone"]["state"]) == (1, "problem")
     assert checks["speaker"]["state"] in FINE
 
 
+@with_patience
 def test_what_is_muted_in_the_sound_server_is_told(own_sound: VirtualSound) -> None:
     subprocess.run(["pactl", "set-sink-mute", "@DEFAULT_SINK@", "1"], check=True)
     code, checks = listened("--mic", "none")
@@ -136,6 +144,7 @@ def test_what_is_muted_in_the_sound_server_is_told(own_sound: VirtualSound) -> N
     assert checks["mute"]["fixes"] == ["pactl set-sink-mute @DEFAULT_SINK@ 0"]
 
 
+@with_patience
 def test_a_frozen_sound_server_hangs_nothing(own_sound: VirtualSound) -> None:
     own_sound.freeze()
     try:
@@ -150,6 +159,7 @@ def test_a_frozen_sound_server_hangs_nothing(own_sound: VirtualSound) -> None:
     assert any("does not answer" in one["told"] for one in checks.values())
 
 
+@with_patience
 def test_at_a_terminal_there_is_a_meter_and_ctrl_c_takes_it_away(
     virtual_sound: VirtualSound,
 ) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from helpers_acoustics import Air
+from helpers_acoustics import Air, with_patience
 from helpers_program import Program
 from helpers_room import SAID, answer, at_level, from_onset, levels, pcm, voices
 from scripted_server import Peer, ScriptedServer
@@ -95,6 +95,7 @@ def notes(lines: list[dict[str, Any]]) -> list[str]:
 
 
 @needs_canceller
+@with_patience
 def test_an_answer_does_not_interrupt_itself_and_the_user_interrupts_it(
     virtual_sound: VirtualSound,
 ) -> None:
@@ -109,6 +110,7 @@ def test_an_answer_does_not_interrupt_itself_and_the_user_interrupts_it(
     assert notes(lines) == []
 
 
+@with_patience
 def test_without_any_of_it_the_answer_interrupts_itself_and_the_reason_is_told(
     virtual_sound: VirtualSound,
 ) -> None:
@@ -130,6 +132,7 @@ def without_canceller(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path)}
 
 
+@with_patience
 def test_where_nothing_cancels_the_microphone_is_silent_while_an_answer_plays(
     virtual_sound: VirtualSound, without_canceller: dict[str, str]
 ) -> None:
@@ -149,6 +152,7 @@ def test_where_nothing_cancels_the_microphone_is_silent_while_an_answer_plays(
 
 
 @pytest.mark.parametrize("flag", ["--echo=aec", "--noise-suppression"])
+@with_patience
 def test_what_is_not_installed_and_was_asked_for_is_an_error_with_the_way_to_install_it(
     flag: str, without_canceller: dict[str, str]
 ) -> None:
@@ -159,6 +163,7 @@ def test_what_is_not_installed_and_was_asked_for_is_an_error_with_the_way_to_ins
     assert "pip install 'voicecli[aec]'" in program.complaint
 
 
+@with_patience
 def test_files_hear_nothing_and_need_no_canceller(
     tmp_path: Path, without_canceller: dict[str, str]
 ) -> None:

@@ -342,7 +342,7 @@ def test_without_the_library_auto_means_half_duplex_and_asking_for_it_is_an_erro
     assert echo.choose_mode("off") == "off"
     with pytest.raises(ConfigError, match="not installed") as raised:
         echo.choose_mode("aec")
-    assert "pip install 'voicecli[aec]'" in raised.value.hint
+    assert 'pip install "voicecli[aec]"' in raised.value.hint
     with pytest.raises(ConfigError, match="noise suppression"):
         echo.check_suppression()
 

@@ -141,7 +141,7 @@ def test_where_nothing_cancels_the_microphone_is_silent_while_an_answer_plays(
     assert hearing.heard_at_s == []
     (note,) = notes(lines)
     assert "no echo cancellation is installed" in note
-    assert "pip install 'voicecli[aec]'" in note
+    assert 'pip install "voicecli[aec]"' in note
     samples = np.frombuffer(audio, "<i2")
     begin = hearing.answering_since_ms * 24
     assert np.any(samples[: begin - 2400])
@@ -160,7 +160,7 @@ def test_what_is_not_installed_and_was_asked_for_is_an_error_with_the_way_to_ins
     with Program(*arguments, environment=without_canceller) as program:
         assert program.wait(10) == 2
     assert "is not installed" in program.complaint
-    assert "pip install 'voicecli[aec]'" in program.complaint
+    assert 'pip install "voicecli[aec]"' in program.complaint
 
 
 @with_patience

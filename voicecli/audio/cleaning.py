@@ -1,8 +1,9 @@
 """The microphone as it is sent: what was played taken out, noise too, and silence where need be.
 
 One `Cleaner` serves one microphone beside one speaker. It is given what each of their streams had,
-with its times, and makes of every frame that was captured one that is sent, 10 ms late at the most.
-It is no part of an audio thread's work: there is arithmetic in it.
+with its times, and makes of every frame that was captured one that is sent: 10 ms late, and by what
+its caller waits for what was played. It is no part of an audio thread's work: there is arithmetic
+in it.
 """
 
 from typing import Final

@@ -13,7 +13,7 @@ from voicecli.errors import ConfigError
 EchoWish: TypeAlias = Literal["auto", "aec", "half-duplex", "off"]
 EchoMode: TypeAlias = Literal["aec", "half-duplex", "off"]
 
-INSTALL: Final = "pip install 'voicecli[aec]'"
+INSTALL: Final = 'pip install "voicecli[aec]"'
 
 LEAD_MS: Final = 20
 """So much later than it is captured is what the microphone's audio is held against: times that are

@@ -134,7 +134,7 @@ def talk_command(
             "--echo",
             panel=_SOUND,
             help="What keeps the microphone from hearing the speaker. aec: the answer is taken out "
-            "of it (pip install 'voicecli[aec]'); half-duplex: it is silent while an answer plays; "
+            'of it (pip install "voicecli[aec]"); half-duplex: it is silent while an answer plays; '
             "off: nothing, for headsets; auto: aec if it is installed, else half-duplex.",
         ),
     ] = None,
